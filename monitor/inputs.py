@@ -3,23 +3,28 @@
 import logging
 import os
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from monitor.log_format import report_line
 from monitor.text import LONGEST_LINE, safe_text
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings, settings_of
 from pipeline.errors import ConfigError, InputError
 from pipeline.files import read_regular
-from replay.files.recordings import find_recordings, open_recording
+from replay.files.recordings import Found, find_recordings, open_recording
 from replay.files.stated import NOTHING, Stated
-from replay.headers import RecordHeader, quoted
+from replay.headers import RecordHeader, load_header, quoted
 from replay.lead_sets.choice import lead_choices
 from replay.leads import stream_name
+from replay.pacing import BLOCK_S, wait_s
+
+if TYPE_CHECKING:
+    from replay.recording.source import RecordingSource
+    from replay.records import RecordSource
 
 _MAX_SETTINGS_BYTES: Final = 1 << 16
 
@@ -36,8 +41,10 @@ class FoundLeads:
     indices: tuple[int, ...]
     why: str
     """Why these, as `replay.lead_sets.choice.LeadChoices`; empty where nothing is to be said."""
-    of_folder: bool
+    of_folder: bool = False
     """The record lies in a folder that was named: a fault of it ends nothing else."""
+    segments: tuple[Path, ...] = ()
+    """All segments of a recording, `header` that of the first; empty of another record."""
 
 
 class Inputs(NamedTuple):
@@ -64,13 +71,16 @@ def find_leads(
     for argument in records:
         found = find_recordings(argument, recursive=recursive)
         before, first_skipped = len(leads), len(skipped)
-        for path in found.paths:
+        streams, others, bad = _segments_in(found)
+        skipped += bad
+        for path in others:
             try:
                 leads.append(_leads_of(path, lead, stated, of_folder=found.folder))
             except InputError as error:
                 if not found.folder:
                     raise
                 skipped.append((path, str(error)))
+        leads += [_leads_of_recording(of_stream, lead, found.folder) for of_stream in streams]
         if len(leads) == before:
             raise InputError(f"folder {quoted(argument)}: {skipped[first_skipped][1]}")
         skipped += found.skipped
@@ -85,6 +95,36 @@ def _leads_of(path: Path, lead: str | None, stated: Stated, *, of_folder: bool) 
         lead = ",".join(map(str, range(len(header.signals))))
     choice = lead_choices(header, lead, derived=partial(derived_in, header))
     return FoundLeads(header, choice.indices, choice.why, of_folder)
+
+
+def _segments_in(found: Found) -> tuple[list[list[Path]], list[Path], list[tuple[Path, str]]]:
+    """Return the segments of recordings by stream, other records, and what is neither, with why."""
+    from replay.recording.source import recordings
+
+    segments: list[Path] = []
+    others: list[Path] = []
+    bad: list[tuple[Path, str]] = []
+    for path in found.paths:
+        try:
+            is_segment = path.suffix == ".hea" and bool(recordings([path])[0])
+        except InputError as error:
+            if not found.folder:
+                raise
+            bad.append((path, str(error)))
+        else:
+            (segments if is_segment else others).append(path)
+    return recordings(segments)[0], others, bad
+
+
+def _leads_of_recording(segments: list[Path], lead: str | None, of_folder: bool) -> FoundLeads:
+    from replay.records import derived_in
+
+    header, why = load_header(segments[0]), ""
+    indices = tuple(range(len(header.signals)))  # those that were watched
+    if lead is not None:
+        choice = lead_choices(header, lead, derived=partial(derived_in, header))
+        indices, why = choice.indices, choice.why
+    return FoundLeads(header, indices, why, of_folder, tuple(segments))
 
 
 def report_skipped(skipped: Iterable[tuple[Path, str]]) -> None:
@@ -106,6 +146,38 @@ def _grouped(named: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def _more(count: int) -> str:
     return f" and {count} more" if count > 0 else ""
+
+
+def open_record(
+    found: FoundLeads,
+    *,
+    speed: float | None,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    loop: bool = False,
+    wait: Callable[[float], None] | None = wait_s,
+    block_s: float = BLOCK_S,
+) -> "RecordSource | RecordingSource":
+    """Return a record, or the recording of a stream, as a source; arguments as of `RecordSource`.
+
+    Raises:
+        InputError: it cannot be used.
+        ConfigError: it ends before the start, or a recording is to be looped.
+    """
+    from replay.recording.source import RecordingSource
+    from replay.records import RecordSource
+
+    if not found.segments:
+        return RecordSource(
+            found.header, leads=found.indices, speed=speed, start_s=start_s, duration_s=duration_s,
+            loop=loop, wait=wait, block_s=block_s,
+        )  # fmt: skip
+    if loop:
+        raise ConfigError(f"{found.header.path.name} is part of a recording, which does not loop")
+    return RecordingSource(
+        found.segments, leads=found.indices, speed=speed, start_s=start_s, duration_s=duration_s,
+        wait=wait, block_s=block_s,
+    )  # fmt: skip
 
 
 def report_leads(found: Iterable[FoundLeads]) -> None:

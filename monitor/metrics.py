@@ -31,7 +31,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from pipeline.errors import EndpointError
-from pipeline.schema.public import SystemReport
+from pipeline.schema.public import RecordingReport, SystemReport
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,13 @@ LOG_GAUGES: Final = {
     "writable": "Whether the log can be written.",
 }
 
+RECORDING_GAUGES: Final = {
+    "streams": "Streams whose whole signal is recorded.",
+    "bytes": "Size of the recording.",
+    "writable": "Whether the recording can be written.",
+}
+"""Only where the signal is recorded."""
+
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MAX_CLIENTS: Final = 8
 _TIMEOUT_S: Final = 2.0
@@ -89,6 +96,8 @@ def metrics_of(report: SystemReport) -> Iterator[Metric]:
             yield _gauge(name, text, value)
     for name, text in LOG_GAUGES.items():
         yield _gauge(f"log_{name}", text, getattr(report.log, name))
+    if report.recording is not None:
+        yield from _recording(report.recording)
     streams = GaugeMetricFamily(f"{PREFIX}streams", "Streams in each state.", labels=["state"])
     for state, n in sorted(report.streams.items()):
         streams.add_metric([state], n)
@@ -109,6 +118,17 @@ def metrics_of(report: SystemReport) -> Iterator[Metric]:
         buckets = [*zip(bounds, histogram.cumulative, strict=True), ("+Inf", histogram.count)]
         latency.add_metric([stage], buckets, sum_value=histogram.sum_ms / 1e3)
     yield latency
+
+
+def _recording(report: RecordingReport) -> Iterator[Metric]:
+    values = {"streams": report.streams, "bytes": report.bytes, "writable": not report.fault}
+    for name, text in RECORDING_GAUGES.items():
+        yield _gauge(f"recording_{name}", text, values[name])
+    yield CounterMetricFamily(
+        f"{PREFIX}recording_lost_samples",
+        "Samples of each lead that could not be recorded.",
+        value=report.lost_samples,
+    )
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

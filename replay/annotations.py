@@ -17,7 +17,7 @@ import re
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,8 @@ counts as a beat at the last sample: within 150 ms a comparison takes both for t
 
 _SKIP, _NUM, _SUBTYPE, _CHANNEL, _AUX = 59, 60, 61, 62, 63
 _NOTE: Final = 22
-_END: Final = bytes(2)
+_RHYTHM: Final = 28
+END_MARK: Final = bytes(2)
 
 SYMBOLS: Final[tuple[str, ...]] = (
     *(" ", "N", "L", "R", "a", "V", "F", "J", "A", "S"),
@@ -63,6 +64,15 @@ SYMBOLS: Final[tuple[str, ...]] = (
 """Symbol of every annotation code (``ecgstr``), even if a file renames it."""
 
 _RESOLUTION = re.compile(r"## time resolution: +(\d{1,9}(?:\.\d{0,12})?)")
+
+
+class Mark(NamedTuple):
+    """One annotation of a file that is written."""
+
+    sample: int
+    symbol: str
+    """One of `SYMBOLS`, but not the first: it stands for the end."""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +169,7 @@ def _marks(
     fs_hz = header.lead_rate_hz(index)
     file = annotation_file(record, annotator)
     data = read_small(file, "annotation file", MAX_ANNOTATION_BYTES)
-    if len(data) % 2 or data[-2:] != _END:
+    if len(data) % 2 or data[-2:] != END_MARK:
         raise InputError(f"annotation file {quoted(file)} is cut; fetch the record again")
     found = _annotations(file, data, header.frame_rate_hz, fs_hz)
     chosen = [i for i, symbol in enumerate(found.symbol) if symbol in wanted]
@@ -233,6 +243,55 @@ def _decode(data: bytes) -> Iterator[tuple[int, int, int, str]]:
             yield of, code, subtype, aux
 
 
+class Tail(NamedTuple):
+    """The end of an annotation file, from which it is continued."""
+
+    bytes: int
+    """Of its annotations, without the end mark."""
+    last: int
+    """Sample of the last one, 0 without any."""
+    last_beat: int
+    """Sample of the last one that is no change of rhythm, -1 without any."""
+    rhythm: str
+    """Text of the last change of rhythm; empty without any."""
+
+
+def tail_of(data: bytes) -> Tail | None:
+    """Return the end of the bytes of a file; None where there is no end mark: it is torn.
+
+    A file of a day is looked through in a millisecond, for most of its annotations are one word.
+    """
+    words = np.frombuffer(data, dtype="<u2", count=len(data) // 2)
+    ends, longer = (np.flatnonzero(what).tolist() for what in (words == 0, words >= _SKIP << 10))
+    tick, last_beat, rhythm, at = 0, -1, "", 0
+    for place in [*longer, words.size]:
+        if place < at:
+            continue  # within a text, or the number of a SKIP
+        plain = words[at:place]
+        end = next((end for end in ends if at <= end < place), None) if ends else None
+        if end is not None:
+            plain = plain[: end - at]
+        ticks = tick + np.cumsum(plain & 0x3FF, dtype=np.int64)
+        beats = np.flatnonzero(plain >> 10 != _RHYTHM)
+        last_beat = int(ticks[beats[-1]]) if beats.size else last_beat
+        tick = int(ticks[-1]) if ticks.size else tick
+        if end is not None:
+            return Tail(2 * end, tick, last_beat, rhythm)
+        if place == words.size:
+            return None
+        field, value = int(words[place]) >> 10, int(words[place]) & 0xFF
+        at = place + 1
+        if field == _SKIP and at + 1 < words.size:
+            tick += _interval(int(words[at]), int(words[at + 1]))
+            at += 2
+        elif field == _AUX:
+            if plain.size and plain[-1] >> 10 == _RHYTHM:
+                rhythm = data[2 * at : 2 * at + value].decode("latin-1")
+            at += (value + 1) // 2
+        ends = [end for end in ends if end >= at]
+    return None
+
+
 def _interval(high: int, low: int) -> int:
     """Return the signed 32-bit interval of a SKIP, whose high half comes first."""
     value = high << 16 | low
@@ -244,16 +303,34 @@ def note_bytes(notes: Iterable[tuple[int, str]]) -> bytes:
 
     Samples count from 0 at the record's own rate. A text is cut at 255 bytes of Latin-1.
     """
-    data, before = bytearray(), 0
-    for sample, text in sorted(notes):
+    marks = [Mark(sample, SYMBOLS[_NOTE], text) for sample, text in sorted(notes)]
+    return annotation_bytes(marks) + END_MARK
+
+
+def annotation_bytes(marks: Iterable[Mark], before: int = 0) -> bytes:
+    """Return annotations as bytes, without the end mark, to follow on one at sample ``before``.
+
+    Samples count from 0 at the record's own rate. A text is cut at 255 bytes of Latin-1.
+    """
+    data = bytearray()
+    for sample, symbol, text in marks:
         interval, before = sample - before, sample
-        while interval > 0x3FF:
-            step = min(interval, 2**31 - 1)
-            for word in (_SKIP << 10, step >> 16, step & 0xFFFF):
+        while not 0 <= interval <= 0x3FF:
+            step = max(-(2**31), min(interval, 2**31 - 1))
+            for word in (_SKIP << 10, step >> 16 & 0xFFFF, step & 0xFFFF):
                 data += word.to_bytes(2, "little")
             interval -= step
-        aux = text.encode("latin-1", "replace")[:255]
-        data += (_NOTE << 10 | interval).to_bytes(2, "little")
-        data += (_AUX << 10 | len(aux)).to_bytes(2, "little")
-        data += aux + bytes(len(aux) % 2)
-    return bytes(data + bytes(2))
+        data += (SYMBOLS.index(symbol) << 10 | interval).to_bytes(2, "little")
+        if text:
+            aux = text.encode("latin-1", "replace")[:255]
+            data += (_AUX << 10 | len(aux)).to_bytes(2, "little")
+            data += aux + bytes(len(aux) % 2)
+    return bytes(data)
+
+
+def marks_in(data: bytes) -> list[Mark]:
+    """Return the annotations in the bytes of a file, samples as they are counted there.
+
+    One that is torn at the end is not among them.
+    """
+    return [Mark(tick, SYMBOLS[code], aux) for tick, code, _, aux in _decode(data)]

@@ -163,10 +163,13 @@ def write_beats(
     samples: NDArray[np.int64],
     symbols: list[str],
     fs: float,
+    *,
+    texts: list[str] | None = None,
 ) -> Path:
     """Write beats as the WFDB annotation file ``folder/record_name.extension`` and return it.
 
-    ``samples`` count from 0 at ``fs`` Hz, ascending. The file is written atomically.
+    ``samples`` count from 0 at ``fs`` Hz, ascending; ``texts`` say more of each, such as the rhythm
+    that a ``+`` begins, or nothing. The file is written atomically.
 
     Raises:
         InputError: WFDB does not allow a name, or the folder cannot be used.
@@ -182,7 +185,9 @@ def write_beats(
             if len(samples):
                 at = np.asarray(samples, dtype=np.int64)
                 with wfdb_library() as wfdb:
-                    wfdb.wrann(record_name, extension, at, symbols, fs=fs, write_dir=work)
+                    wfdb.wrann(
+                        record_name, extension, at, symbols, aux_note=texts, fs=fs, write_dir=work
+                    )
             else:
                 written.write_bytes(bytes(2))  # only the end mark: wrann refuses an empty list
             written.replace(target)

@@ -38,6 +38,9 @@ from monitor.cli.options import (
     Port,
     PseudonymKey,
     Rate,
+    Record,
+    RecordFormats,
+    RecordKeep,
     Records,
     Recursive,
     Sound,
@@ -54,6 +57,7 @@ from monitor.cli.single_processes import single_process_app
 from monitor.cli.train import train_app
 from monitor.log_format import LogFormat, report_line
 from monitor.machine_faults import machine_fault
+from monitor.run.recording import asked_recording
 from monitor.text import LONGEST_LINE, SafeLines, safe_text
 from pipeline.constants import DEFAULT_PORT, NOTICE
 from pipeline.errors import MonitorError
@@ -220,6 +224,9 @@ def replay(
     port: Port = DEFAULT_PORT,
     metrics: Metrics = None,
     pseudonyms: PseudonymKey = None,
+    record: Record = None,
+    record_format: RecordFormats = None,
+    record_keep: RecordKeep = None,
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Replay WFDB records through the whole system, with the dashboard."""
@@ -238,6 +245,7 @@ def replay(
         alarms=alarms,
         metrics=metrics,
         pseudonyms=pseudonyms,
+        recording=asked_recording(record, record_format, record_keep),
         plain=plain,
         sound=sound,
         as_json=as_json,
@@ -265,6 +273,9 @@ def live(
     port: Port = DEFAULT_PORT,
     metrics: Metrics = None,
     pseudonyms: PseudonymKey = None,
+    record: Record = None,
+    record_format: RecordFormats = None,
+    record_keep: RecordKeep = None,
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Monitor devices until Ctrl-C; a bare --device takes the only one, or lists them."""
@@ -279,6 +290,7 @@ def live(
         alarms=alarms,
         metrics=metrics,
         pseudonyms=pseudonyms,
+        recording=asked_recording(record, record_format, record_keep),
         plain=plain,
         sound=sound,
         as_json=as_json,

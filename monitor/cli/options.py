@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from monitor.log_format import VARIABLE, LogFormat, set_log_format
+from monitor.run.recording import RecordFormat
 from pipeline.constants import DEFAULT_PORT
 from pipeline.errors import ConfigError
 
@@ -117,6 +118,27 @@ Metrics = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option(
         min=0, max=65535, help="Serve metrics for Prometheus on this port; 0 for any free one."
+    ),
+]
+Record = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        metavar="DIR",
+        help="Record every lead of every stream into this folder, as WFDB; replay plays it back.",
+    ),
+]
+RecordFormats = Annotated[
+    Optional[RecordFormat],  # noqa: UP045
+    typer.Option(
+        "--record-format",
+        help="edf: write each segment that has ended as EDF+, too.",
+    ),
+]
+RecordKeep = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        metavar="LIMIT",
+        help="Remove the oldest of the recording beyond an age or a size: 7d, 20GB, or 7d,20GB.",
     ),
 ]
 PseudonymKey = Annotated[

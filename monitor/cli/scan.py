@@ -40,7 +40,7 @@ def scan(
         Optional[Path],  # noqa: UP045
         typer.Option(
             help="Write WFDB annotations (.mon) into this folder: the class of each beat, "
-            "or Q where it cannot be analysed."
+            "Q where it cannot be analysed, and changes of rhythm, such as (AFIB and (VT."
         ),
     ] = None,
     pseudonyms: PseudonymKey = None,

@@ -22,6 +22,9 @@ from monitor.cli.options import (
     Port,
     PseudonymKey,
     Rate,
+    Record,
+    RecordFormats,
+    RecordKeep,
     Recursive,
     RunEnd,
     ServerKey,
@@ -33,6 +36,7 @@ from monitor.cli.options import (
     stated_of,
 )
 from monitor.log_format import LogFormat
+from monitor.run.recording import asked_recording
 from pipeline.constants import DEFAULT_PORT
 from pipeline.errors import ConfigError
 
@@ -88,6 +92,9 @@ def hub(
         typer.Option(help="Keep this many MB of alerts and strips, the newest; all by default."),
     ] = None,
     metrics: Metrics = None,
+    record: Record = None,
+    record_format: RecordFormats = None,
+    record_keep: RecordKeep = None,
     log_format: LogLines = LogFormat.TEXT,
     listeners: Listeners = None,
     run_end: RunEnd = None,
@@ -111,6 +118,7 @@ def hub(
         keep_days=keep_days,
         keep_mb=keep_mb,
         metrics=metrics,
+        recording=asked_recording(record, record_format, record_keep),
         listeners=listeners,
         run_end=run_end,
         parent=parent,
@@ -201,3 +209,11 @@ def source(
         stated=stated_of(fs, unit, column),
         recursive=recursive,
     )
+
+
+@single_process_app.command(hidden=True)
+def write_edf(header: Annotated[Path, typer.Argument(help="Of a segment of a recording.")]) -> None:
+    """Write a segment of a recording as EDF+, beside its other files: the hub's own need."""
+    from replay.recording.edf import write_edf as write
+
+    write(header)

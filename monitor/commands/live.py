@@ -6,6 +6,7 @@ from pathlib import Path
 
 from monitor.inputs import default_log
 from monitor.log_format import report_line
+from monitor.run.recording import Recording
 from monitor.run.reporters import choose_reporter
 from monitor.run.session import run
 from monitor.text import safe_text
@@ -23,6 +24,7 @@ def monitor_devices(
     alarms: Path | None,
     metrics: int | None,
     pseudonyms: Path | None,
+    recording: Recording | None,
     plain: bool,
     sound: bool,
     as_json: bool,
@@ -39,12 +41,14 @@ def monitor_devices(
         alarms: file of alarm settings; None for the defaults.
         metrics: port of the hub's metrics; None for none.
         pseudonyms: file of the key under which streams have pseudonyms; None for their own names.
+        recording: of the whole signal; None for none.
         plain: print lines in place of the dashboard.
         sound: let the dashboard ring the terminal's bell.
         as_json: print JSON in place of the dashboard.
 
     Raises:
         DeviceError: no device is named, and not exactly one is there.
+        ConfigError: the folder of the recording cannot be written.
         Refused: a process refused its configuration, with the reason on stderr.
         EndpointError: a port is in use.
         KeysError: the key of the pseudonyms cannot be used.
@@ -52,6 +56,8 @@ def monitor_devices(
     """
     if pseudonyms is not None:  # a key that others can read is refused before any process starts
         Pseudonyms.load(pseudonyms)
+    if recording is not None:
+        recording.check()
     named = [] if pseudonyms is None else ["--pseudonyms", str(pseudonyms)]
     leads = [] if lead is None else ["--lead", lead]
     reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, sound=sound)
@@ -63,6 +69,7 @@ def monitor_devices(
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
         metrics=metrics,
+        recording=recording,
         reporter=reporter,
         dashboard=dashboard,
     )

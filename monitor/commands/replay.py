@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitor.inputs import default_log, find_leads, report_leads, report_skipped
+from monitor.run.recording import Recording
 from monitor.run.reporters import choose_reporter
 from monitor.run.session import run
 from pipeline.transport.pseudonyms import Pseudonyms
@@ -24,6 +25,7 @@ def replay_records(
     alarms: Path | None,
     metrics: int | None,
     pseudonyms: Path | None,
+    recording: Recording | None,
     plain: bool,
     sound: bool,
     as_json: bool,
@@ -46,6 +48,7 @@ def replay_records(
         alarms: file of alarm settings; None for the defaults.
         metrics: port of the hub's metrics; None for none.
         pseudonyms: file of the key under which streams have pseudonyms; None for their own names.
+        recording: of the whole signal; None for none.
         plain: print lines in place of the dashboard.
         sound: let the dashboard ring the terminal's bell.
         as_json: print JSON in place of the dashboard.
@@ -55,6 +58,7 @@ def replay_records(
     Raises:
         InputError: a record cannot be used, or has no such lead.
         KeysError: the key of the pseudonyms cannot be used.
+        ConfigError: the folder of the recording cannot be written.
         Refused: a process refused its configuration, with the reason on stderr.
         EndpointError: a port is in use.
         KeyboardInterrupt: a signal ended the run; the summary was shown.
@@ -65,6 +69,8 @@ def replay_records(
     report_skipped(skipped)
     if pseudonyms is not None:
         Pseudonyms.load(pseudonyms)
+    if recording is not None:
+        recording.check()
     arguments = [*records, "--speed", speed, "--start", str(start_s)]
     arguments += [] if duration_s is None else ["--duration", str(duration_s)]
     arguments += [] if lead is None else ["--lead", lead]
@@ -80,6 +86,7 @@ def replay_records(
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
         metrics=metrics,
+        recording=recording,
         reporter=reporter,
         dashboard=dashboard,
     )

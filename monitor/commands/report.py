@@ -5,7 +5,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from monitor.text import safe_text
 from pipeline.errors import ConfigError, InputError
 from pipeline.stream.warmup import compile_kernels
 from replay.files.stated import NOTHING, Stated
+from replay.headers import load_header
 from replay.leads import stream_name
 
 _SUFFIXES: Final = (".html", ".htm")
@@ -84,6 +85,7 @@ def report_records(
         ConfigError: the alarm settings are refused, or a page cannot be written.
     """
     found, skipped = find_leads(records, lead, stated, recursive=recursive)
+    found = [segment for one in found for segment in _segments(one)]
     settings = load_alarm_settings(alarms)
     places = _places(found, out, wanted=out is not None or printed is Printed.NOTHING)
     report_leads(found)
@@ -127,6 +129,12 @@ def report_records(
             progress.advance(task)
     if faults == len(found):
         raise InputError(f"none of the {faults} records could be reported")
+
+
+def _segments(found: FoundLeads) -> list[FoundLeads]:
+    """Return the segments of a recording as records, one a day; another record as it is."""
+    headers = map(load_header, found.segments)
+    return [replace(found, header=header, segments=()) for header in headers] or [found]
 
 
 def _places(found: Sequence[FoundLeads], out: Path | None, *, wanted: bool) -> list[Path]:

@@ -17,23 +17,31 @@ from models.files.calibration import load_calibration
 from models.inference.beat_scorer import load_scorer
 from monitor.alert_lines import record_line
 from monitor.api.amplitude import report_amplitudes
-from monitor.inputs import find_leads, load_alarm_settings, report_leads, report_skipped
+from monitor.inputs import (
+    find_leads,
+    load_alarm_settings,
+    open_record,
+    report_leads,
+    report_skipped,
+)
 from monitor.run.summary import ScanSummary, summary_json, summary_lines
 from monitor.run.workers import in_order
 from pipeline.errors import InputError
-from pipeline.schema.public import BeatNote, encode_json
+from pipeline.schema.public import Alert, BeatNote, encode_json
 from pipeline.stream.counters import Counters
 from pipeline.stream.embedded import EmbeddedRunner, Outcome
 from pipeline.stream.warmup import compile_kernels
 from pipeline.transport.pseudonyms import Pseudonyms
 from replay.files.stated import NOTHING, Stated
 from replay.player import stream_infos
-from replay.records import RecordSource, write_beats
-from replay.source import SourceInfo
+from replay.recording.rhythms import CHANGE, rhythm_changes
+from replay.recording.source import RecordingSource
+from replay.records import write_beats
+from replay.source import Source, SourceInfo
 
 ANNOTATOR: Final = "mon"
-"""Extension of the annotations: N, S, V or F, the class of the beat; Q where it cannot be
-analysed."""
+"""Extension of the annotations: N, S, V or F, the class of the beat; Q where it cannot be analysed;
+``+`` where the rhythm changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,9 @@ class _Scanned:
     lines: list[str]
     """As they are printed."""
     notes: list[BeatNote]
-    """Of its beats, where they are to be written."""
+    """Of its beats, and"""
+    alerts: list[Alert]
+    """its alerts, where they are to be written."""
     counters: Counters
     fault: str = ""
     """Why it was not read to its end, where that ends nothing else."""
@@ -81,7 +91,7 @@ def scan_records(
     if annotations is not None and not annotations.is_dir():
         raise InputError(f"no folder {str(annotations)!r} to write annotations into: create it")
     renamed = None if pseudonyms is None else Pseudonyms.load(pseudonyms)
-    sources = [RecordSource(one.header, leads=one.indices, speed=None) for one in found]
+    sources = [open_record(one, speed=None) for one in found]
     report_leads(found)
     report_skipped(skipped)
     report_amplitudes(found)
@@ -96,25 +106,30 @@ def scan_records(
     def scan(n: int) -> _Scanned:
         """Scan a record; if nothing else is scanned meanwhile, print each line once it is known."""
         info = infos[n]
+        source = sources[n]
+        first = source.first_sample if isinstance(source, RecordingSource) else 0
         runner = EmbeddedRunner(
-            info.stream, info.fs_hz, scorer(), config, leads=info.leads, settings=settings
-        )
+            info.stream, info.fs_hz, scorer(), config, first_sample=first, leads=info.leads,
+            settings=settings,
+        )  # fmt: skip
         lines: list[str] = []
         notes: list[BeatNote] = []
+        alerts: list[Alert] = []
         fault = ""
         try:
-            for outcome in _outcomes(runner, sources[n]):
+            for outcome in _outcomes(runner, source):
                 lines += _lines(outcome, as_json=as_json, beats=beats)
                 if not several:
                     _print(lines)
                     lines.clear()
                 if annotations is not None:
                     notes += outcome.beats
+                    alerts += outcome.alerts
         except InputError as error:
             if not found[n].of_folder:
                 raise
             fault = str(error)
-        return _Scanned(lines, notes, runner.counters, fault)
+        return _Scanned(lines, notes, alerts, runner.counters, fault)
 
     total = _Total(began, skipped)
     # The processes first: the progress bar is a thread, which they would not have.
@@ -126,7 +141,7 @@ def scan_records(
                 report_skipped([(one.header.path, scanned.fault)])
                 total.skipped[str(one.header.path)] = scanned.fault
             if annotations is not None:
-                _write_annotations(annotations, info.stream, scanned.notes, info.fs_hz)
+                _write_annotations(annotations, info, scanned)
             total.add(info, scanned.counters)
             progress.advance(task)
     summary = total.summary()
@@ -180,7 +195,7 @@ def _progress() -> Progress:
     )
 
 
-def _outcomes(runner: EmbeddedRunner, source: RecordSource) -> Iterator[Outcome]:
+def _outcomes(runner: EmbeddedRunner, source: Source) -> Iterator[Outcome]:
     return runner.run(block for block in source.blocks() if block is not None)
 
 
@@ -197,7 +212,13 @@ def _print(lines: Sequence[str]) -> None:
         sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _write_annotations(folder: Path, record: str, notes: list[BeatNote], fs_hz: float) -> None:
-    samples = np.array([note.sample for note in notes], dtype=np.int64)
-    symbols = [note.beat_class or "Q" for note in notes]
-    write_beats(folder, record, ANNOTATOR, samples, symbols, fs_hz)
+def _write_annotations(folder: Path, info: SourceInfo, scanned: _Scanned) -> None:
+    """Write the beats of a record, and the rhythms, each before the beat with which it begins."""
+    first = scanned.notes[0].sample if scanned.notes else None
+    changes = rhythm_changes(scanned.alerts, info.fs_hz, first)
+    marks = [(sample, CHANGE, name) for sample, name in changes]
+    marks += [(note.sample, note.beat_class or "Q", "") for note in scanned.notes]
+    marks.sort(key=lambda mark: mark[0])
+    samples = np.array([sample for sample, _, _ in marks], dtype=np.int64)
+    symbols, texts = [mark[1] for mark in marks], [mark[2] for mark in marks]
+    write_beats(folder, info.stream, ANNOTATOR, samples, symbols, info.fs_hz, texts=texts)

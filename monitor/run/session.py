@@ -18,6 +18,7 @@ from typing import Final
 
 from monitor.log_format import report_line
 from monitor.run.processes import Refused
+from monitor.run.recording import Recording
 from monitor.run.reporters import Reporter
 from monitor.run.shutdown import Shutdown
 from monitor.run.summary import ActiveAlarm, RunSummary
@@ -113,6 +114,7 @@ def run(
     false_alerts_per_hour: float | None = None,
     alarms: Path | None = None,
     metrics: int | None = None,
+    recording: Recording | None = None,
     reporter: Reporter,
     dashboard: Sequence[str] | None = None,
 ) -> None:
@@ -125,6 +127,7 @@ def run(
         false_alerts_per_hour: of the live score; None for that of the calibration.
         alarms: file of alarm settings; None for the defaults.
         metrics: port of the hub's metrics; None for none.
+        recording: of the whole signal; None for none.
         reporter: takes what the run receives.
         dashboard: arguments of ``monitor watch`` for a dashboard on this terminal; None for none.
 
@@ -144,6 +147,7 @@ def run(
             false_alerts_per_hour=false_alerts_per_hour,
             alarms=alarms,
             metrics=metrics,
+            recording=recording,
             on_note=_note,
             stderr=stderr.file,
         )

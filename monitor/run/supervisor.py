@@ -24,6 +24,7 @@ from monitor.run.addresses import Ports, listeners_argument
 from monitor.run.deaths import DeathReporter
 from monitor.run.events import HubReady, SourceReady
 from monitor.run.processes import SUPERVISOR, Child, Refused, end_all
+from monitor.run.recording import Recording
 from monitor.run.run_end import RunEnd
 from monitor.run.supervised import Supervised
 from pipeline.alarms.system import cause_of_death
@@ -49,6 +50,7 @@ class System:
         alarms: Path | None = None,
         metrics: int | None = None,
         max_streams: int | None = None,
+        recording: Recording | None = None,
         on_note: Callable[[str], None],
         stderr: IO[bytes] | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class System:
             alarms: file of alarm settings; None for the defaults.
             metrics: port of the hub's metrics; None for none.
             max_streams: that the hub takes at a time; None for as many as usual.
+            recording: of the whole signal; None for none.
             on_note: takes notes for a person while the hub starts.
             stderr: receives the stderr of the children; None for that of this process.
 
@@ -91,6 +94,8 @@ class System:
             arguments += ["--metrics", str(metrics)]
         if max_streams is not None:
             arguments += ["--max-streams", str(max_streams)]
+        if recording is not None:
+            arguments += recording.arguments()
         inherited = self._ports.descriptors
         arguments += ["--listeners", listeners_argument(inherited)]
         arguments += ["--run-end", str(self._run_end.descriptor)]

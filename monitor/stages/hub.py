@@ -7,6 +7,7 @@ the process that started it.
 import contextlib
 import logging
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -15,9 +16,15 @@ from monitor.inputs import default_log, load_alarm_settings
 from monitor.run.addresses import inherited_listeners
 from monitor.run.events import HubReady, Note, announce
 from monitor.run.limits import hub_bytes, return_memory, set_hub_limits
-from monitor.run.processes import SUPERVISOR, interrupted_between_turns, stop_when_orphaned
+from monitor.run.processes import (
+    SUPERVISOR,
+    child_command,
+    interrupted_between_turns,
+    stop_when_orphaned,
+)
+from monitor.run.recording import Recording
 from monitor.run.run_end import end_of_run
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError
 from pipeline.transport.addresses import check_address
 from pipeline.transport.auth import Authenticator
 from pipeline.transport.keystore import KeyStore, default_folder
@@ -41,6 +48,7 @@ def run_hub(
     keep_days: float | None,
     keep_mb: float | None,
     metrics: int | None,
+    recording: Recording | None,
     listeners: str | None,
     run_end: int | None,
     parent: int | None,
@@ -85,6 +93,7 @@ def run_hub(
         commit=commit(),
         listeners=inherited,
         ending=ending,
+        recorder=None if recording is None else recording.recorder(write_edf_beside),
         supervisor=os.environ.pop(SUPERVISOR, ""),
         auth=authenticator,
     )
@@ -152,6 +161,20 @@ def hub_authenticator(key: str | None, keys: Path | None) -> Authenticator | Non
         return None
     store = KeyStore(keys or default_folder())
     return Authenticator(store.pair(key), store)
+
+
+def write_edf_beside(header: Path) -> None:
+    """Write a segment of a recording as EDF+ in a process of its own: it needs memory and time.
+
+    Raises:
+        InputError: that was not possible; its stderr said why.
+    """
+    command, environment = child_command(["write-edf", str(header)])
+    done = subprocess.run(
+        ["nice", *command], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    if done.returncode:
+        raise InputError(f"{header.stem} is not written as EDF+")
 
 
 def _ignore_report(report: object) -> None:

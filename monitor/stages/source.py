@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitor.api.amplitude import report_amplitudes
-from monitor.inputs import find_leads, report_leads, report_skipped
+from monitor.inputs import find_leads, open_record, report_leads, report_skipped
 from monitor.log_format import report_line
 from monitor.run.events import SourceReady, announce
 from monitor.run.limits import return_memory
@@ -84,13 +84,11 @@ def run_source(
             report_leads(found)
             report_skipped(skipped)
         report_amplitudes(found)
-        from replay.records import RecordSource
-
         for one in found:
             sources.append(
-                RecordSource(
-                    one.header, leads=one.indices, speed=pace, start_s=start_s,
-                    duration_s=duration_s, loop=loop, block_s=chunk_ms / 1e3,
+                open_record(
+                    one, speed=pace, start_s=start_s, duration_s=duration_s, loop=loop,
+                    block_s=chunk_ms / 1e3,
                     wait=None if together else wait_s,
                 )
             )  # fmt: skip

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
+from pipeline.hub.recording import StreamRecorder
 from pipeline.log.maintenance import KEEP_ALL, Retention
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.stream.streams import MAX_STREAMS
@@ -38,5 +39,7 @@ class HubConfig:
     """Whether the run that this hub belongs to stops its sources now: their silence is no alarm."""
     supervisor: str = ""
     """The secret by which the supervisor of this hub is known; empty where there is none."""
+    recorder: StreamRecorder | None = None
+    """Records the whole signal; None where only alerts are kept."""
     auth: Authenticator | None = None
     """Checks the key of every client; without it, every program on this machine may connect."""

@@ -29,6 +29,7 @@ from pipeline.hub.dispatch import Dispatcher
 from pipeline.hub.gathering import MANY
 from pipeline.hub.journal import Journal
 from pipeline.hub.outbox import Outbox
+from pipeline.hub.recording import RecordedStreams
 from pipeline.hub.sockets import HubSockets
 from pipeline.hub.sources import Sources
 from pipeline.hub.status import HubStatus
@@ -97,7 +98,12 @@ class Hub:
         self._reported_beats: list[Beat] = []
         """Beats with a score that these messages report."""
         self._counters = HubCounters()
-        self._streams = Streams(config.live_score, config.alarms, clock, config.max_streams)
+        settings = (config.live_score, config.alarms, clock, config.max_streams)
+        self._recorder = config.recorder
+        self._streams = (
+            Streams(*settings) if config.recorder is None
+            else RecordedStreams(config.recorder, *settings)
+        )  # fmt: skip
         self._dispatcher = Dispatcher()
         self._admission = Admission(self._streams, self._dispatcher)
         self._system_alarms = SystemAlarmBook(config.alarms, clock)
@@ -105,7 +111,8 @@ class Hub:
         with contextlib.ExitStack() as on_failure:
             on_failure.enter_context(self._sockets)
             self._log = AlertLog(config.log)
-            self._journal = Journal(self._log, self._streams)
+            on_snapshots = None if self._recorder is None else self._recorder.write_now
+            self._journal = Journal(self._log, self._streams, on_snapshots)
             self._sources = Sources(
                 self._sockets.ingest, self._streams, self._journal, self._admission,
                 apply=self._apply, hand_over=self._hand_over, counters=self._counters,
@@ -125,6 +132,8 @@ class Hub:
 
     def _begin(self) -> None:
         """Continue where the log ends, or start over; report what became of active alarms."""
+        if self._recorder is not None:
+            self._recorder.begin(self._log.log_id)
         if self._config.resume:
             for message in self._journal.restore(self._clock()):
                 self._outbox.on_damage(LogError(message))
@@ -132,6 +141,8 @@ class Hub:
                 self._system_alarms.on_interruption()
         else:
             self._log.forget_streams()
+        if self._recorder is not None:
+            self._recorder.restored(self._streams.sessions)
         for beat in self._streams.waiting:
             self._request(beat)
         # A restored stream holds its own alarms, and continues them.
@@ -176,6 +187,8 @@ class Hub:
         if self._outbox.waiting or self._control.waits or self._is_due("commit", now, _COMMIT_S):
             self._commit()
         self._outbox.maintain(self._clock())
+        if self._recorder is not None:
+            self._recorder.write(self._clock())
         for topic, message in self._regular_messages(self._clock()):
             self._outbox.publish(topic, message)
 
@@ -245,6 +258,8 @@ class Hub:
         """Apply an event to the streams, pass on whatever follows from it, and return that."""
         if isinstance(event, Opened):
             logger.info("a source begins, %g Hz", event.fs_hz, extra={"stream": event.stream})
+            if self._recorder is not None:  # so that no hub applies it twice: a segment begins here
+                self._journal.want_snapshot(event.stream)
         self._journal.add(event, arrived_at)
         outcome = self._streams.apply(event, arrived_at)
         for beat in outcome.windows:
@@ -360,6 +375,8 @@ class Hub:
     def __exit__(self, fault: type[BaseException] | None, *exception: object) -> None:
         if fault is None:
             self._outbox.close(self._journal)
+            if self._recorder is not None:
+                self._recorder.close()
         # After a fault the log stays as it is; a new hub continues from there.
         self._sockets.close()
         self._log.close(in_order=fault is None)

@@ -13,7 +13,7 @@ Not thread-safe: runs in the hub's loop. Units: seconds of the hub's clock.
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,9 +74,16 @@ class _Unsaved:
 class Journal:
     """The journal of ``streams`` in ``log``."""
 
-    def __init__(self, log: AlertLog, streams: Streams) -> None:
+    def __init__(
+        self,
+        log: AlertLog,
+        streams: Streams,
+        on_snapshots: Callable[[Collection[str]], None] | None = None,
+    ) -> None:
+        """Begin; ``on_snapshots`` is given the streams whose states are about to be written."""
         self._log = log
         self._streams = streams
+        self._on_snapshots = on_snapshots or (lambda names: None)
         self._entries: list[bytes] = []
         """Not in the log yet."""
         self._waiting_bytes = 0
@@ -120,6 +127,10 @@ class Journal:
             self._removed.add(event.stream)
             self._unsaved.pop(event.stream, None)
 
+    def want_snapshot(self, name: str) -> None:
+        """Write the state of a stream with the next commit."""
+        self._snapshots_needed.add(name)
+
     def commit(self, alerts: Sequence[Alert], now: float) -> list[PublishedAlert]:
         """Write what waits together with ``alerts``; return those as logged.
 
@@ -128,6 +139,7 @@ class Journal:
         """
         sessions = self._streams.sessions
         due = self._snapshots_due(now)
+        self._on_snapshots(due)
         snapshots = self._packed({name: sessions[name] for name in due if name in sessions})
         first_unsaved = [
             unsaved.first

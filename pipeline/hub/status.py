@@ -73,7 +73,7 @@ class HubStatus:
             redelivered=self._dispatcher.redelivered,
             rejected_frames=self._rejected(),
             log_behind=self._outbox.waiting > 0,
-            fault=self._outbox.fault,
+            fault=self._outbox.fault or self._recording_fault(),
             silenced_s=silenced_s,
             recorded=not self._outbox.unwritable,
         )
@@ -123,6 +123,7 @@ class HubStatus:
             unreadable_lines=total.unreadable_lines,
             uncredited_chunks=self._counters.uncredited_chunks,
             unsaved_states=self._counters.unsaved_states,
+            recording=None if self._config.recorder is None else self._config.recorder.report(),
         )
 
     def heartbeat(self) -> Heartbeat:
@@ -142,6 +143,9 @@ class HubStatus:
             level = logging.INFO if scorers else logging.WARNING
             logger.log(level, "scorers: %d, were %d", scorers, self._scorers)
             self._scorers = scorers
+
+    def _recording_fault(self) -> str:
+        return "" if self._config.recorder is None else self._config.recorder.fault
 
     def _rejected(self) -> int:
         return self._counters.rejected_frames + self._sockets.rejected

@@ -229,6 +229,21 @@ class LogReport(msgspec.Struct, frozen=True, kw_only=True):
     writable: bool
 
 
+class RecordingReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The recording of the whole signal."""
+
+    folder: str
+    """Its name, without the folders above."""
+    streams: int
+    """Streams that are recorded now."""
+    bytes: int
+    """Of all segments in the folder, as of the last minute."""
+    lost_samples: int
+    """Samples, of each lead, that could not be written."""
+    fault: str = ""
+    """Why nothing is recorded now; empty while it is."""
+
+
 class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the whole system, published each second on ``system``.
 
@@ -284,6 +299,8 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     """Chunks that came though their sources had no credit, and were not taken."""
     unsaved_states: int = 0
     """States of streams that did not fit into the log, and were not written."""
+    recording: RecordingReport | None = None
+    """Null where the signal is not recorded."""
 
     @property
     def unaccounted_windows(self) -> int:

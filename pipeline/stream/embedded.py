@@ -95,8 +95,11 @@ class EmbeddedRunner:
         return self._stream.counters
 
     def run(self, blocks: Iterable[SampleBlock]) -> Iterator[Outcome]:
-        """Take blocks of one epoch to the end; yield what becomes known with each."""
+        """Take blocks to the end; yield what becomes known with each."""
         for block in blocks:
+            if block.epoch > self._stream.epoch:
+                begun = self._stream.begin_epoch(block.epoch, block.first_sample)
+                yield self._absorb(begun, least=1)
             yield self._absorb(self._stream.take(block), least=BATCH)
         yield self._absorb(self._stream.finish(), least=1)
         yield Outcome(self._stream.close(), [])

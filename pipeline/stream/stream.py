@@ -56,6 +56,8 @@ class StreamUpdate:
     """Alerts of rules that need no score."""
     strips: list[Strip]
     """The new signal, for pictures."""
+    blocks: list[SampleBlock]
+    """The samples in order, as they were analysed; what is repeated in them was not."""
 
 
 _Change = QualityChange | FibrillationChange | FastRhythmChange
@@ -182,11 +184,10 @@ class Stream:
         self, blocks: list[SampleBlock], *, last: Callable[[], Segment] | None = None
     ) -> StreamUpdate:
         """Take blocks that are in order, and the segment that ``last`` returns behind them."""
-        taken = StreamUpdate([], [], [])
+        taken = StreamUpdate([], [], [], blocks)
         for block in blocks:
             segment = self._segmenter.push(block)
-            new = block.n - segment.duplicate_samples
-            if new:
+            if new := block.n - segment.duplicate_samples:
                 self.counters.samples += new
                 self._arrivals.record(block.end, block.arrived_at)
             self._absorb(segment, taken)
@@ -304,8 +305,7 @@ class Stream:
         elif beat.verdict.anomalous:
             self.counters.anomalous += 1
         alerts = self._dated(self._alarms.beats.on_beat(beat))
-        utc = self._utc(beat.sample, beat.id[1])
-        return report_of(beat, self.fs_hz, alerts, utc, self.leads)
+        return report_of(beat, self.fs_hz, alerts, self._utc(beat.sample, beat.id[1]), self.leads)
 
     def _dated(self, alerts: list[Alert]) -> list[Alert]:
         """Count the alerts, and put the time of the source's clock on them."""

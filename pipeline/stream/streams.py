@@ -66,6 +66,8 @@ class Outcome:
     """Those of the alerts that confirm an acknowledgement."""
     removed: StreamSession | None = None
     """A stream that was removed."""
+    blocks: list[SampleBlock] = field(default_factory=list)
+    """The samples that were analysed, in order."""
 
     def add(self, alerts: list[Alert], arrived_at: float, beat: Beat | None = None) -> None:
         """Add alerts; one that begins because of ``beat`` has the latency of the beat."""
@@ -365,6 +367,7 @@ class Streams:
 
     def _absorb(self, session: StreamSession, taken: StreamUpdate, outcome: Outcome) -> None:
         outcome.windows += taken.windows
+        outcome.blocks += taken.blocks
         outcome.add(taken.alerts, session.arrived_at)
         for strip in taken.strips:
             session.add_strip(strip)

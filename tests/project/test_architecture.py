@@ -82,7 +82,7 @@ OWNERS = {
     "numba": ("pipeline/signal/kernels/",),
     "llvmlite": ("pipeline/signal/kernels/",),
     "wfdb": ("replay/lead_sets/frames.py",),
-    "edfio": ("replay/files/edf.py",),
+    "edfio": ("replay/files/edf.py", "replay/recording/edf.py"),
     "pyarrow": ("replay/files/decoder.py",),
     "ecgdatakit": ("replay/files/decoder.py",),
     "pylsl": ("replay/devices/lsl_stream.py",),

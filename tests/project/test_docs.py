@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.metrics import COUNTERS, LOG_GAUGES
+from monitor.metrics import COUNTERS, LOG_GAUGES, RECORDING_GAUGES
 from monitor.run.supervisor import System
 from pipeline.alarms.kinds import KINDS
 from pipeline.alarms.settings import DEFAULTS, RANGES, settings_of
@@ -131,6 +131,7 @@ def test_every_field_of_the_system_report_is_documented() -> None:
     fields = set(SystemReport.__struct_fields__) - {"schema"}
     assert {name for name in fields if f"`{name}`" not in text} == set()
     metrics = [f"{name}_total" for name in COUNTERS] + [f"log_{name}" for name in LOG_GAUGES]
+    metrics += [f"recording_{name}" for name in RECORDING_GAUGES]
     assert [name for name in metrics if f"`{name}`" not in text] == []
 
 

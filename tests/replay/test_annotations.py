@@ -8,7 +8,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from replay.annotations import BEAT_SYMBOLS, SYMBOLS, Annotations, read_annotations, record_extent
+from replay.annotations import (
+    BEAT_SYMBOLS,
+    END_MARK,
+    SYMBOLS,
+    Annotations,
+    Mark,
+    annotation_bytes,
+    read_annotations,
+    record_extent,
+    tail_of,
+)
 from replay.records import write_beats
 from tests.support.databases import database
 
@@ -154,3 +164,28 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, data: bytes) -> None:
     except InputError:
         return
     assert len(got.sample) == len(got.symbol) == len(got.subtype) == len(got.aux_note)
+
+
+@given(
+    marks=st.lists(
+        st.tuples(
+            st.integers(0, 5_000), st.sampled_from("NSVFQ"), st.sampled_from(["", "(N", "(AFIB"])
+        ),
+        max_size=30,
+    ),
+    torn=st.integers(0, 3),
+)
+def test_the_end_of_a_file_is_found_without_reading_all_of_it(
+    marks: list[tuple[int, str, str]], torn: int
+) -> None:
+    """Where they end, the last beat and the last rhythm; None of a file without a mark."""
+    written = [Mark(at, "+" if text else symbol, text) for at, symbol, text in marks]
+    data = annotation_bytes(written)
+
+    tail = tail_of(data + END_MARK + bytes(torn))
+
+    beats = [mark.sample for mark in written if mark.symbol != "+"]
+    rhythms = [mark.text for mark in written if mark.text]
+    last = written[-1].sample if written else 0
+    assert tail == (len(data), last, (beats or [-1])[-1], (rhythms or [""])[-1])
+    assert tail_of(data) is None

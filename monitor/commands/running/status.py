@@ -70,6 +70,8 @@ def troubles(system: SystemReport, statuses: Sequence[Status]) -> list[str]:
         found.append("the log cannot be written: alerts wait, NOT RECORDED")
     elif system.fault:
         found.append(system.fault)
+    if system.recording is not None and system.recording.fault:
+        found.append(system.recording.fault)
     if not system.scorers and (running or system.pending_windows):
         found.append("no scorer: beats wait, the rules on the signal go on")
     if system.unaccounted_windows:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from monitor.commands.scan import ANNOTATOR, scan_records
-from replay.annotations import read_beats
+from replay.annotations import read_annotations, read_beats
 from replay.demo import write_demo
 from replay.records import read_leads
 
@@ -32,6 +32,10 @@ def test_beats_and_annotations_have_the_class_of_each_beat(
     samples, symbols = read_beats(record, ANNOTATOR)
     assert samples.tolist() == [beat["sample"] for beat in beats]
     assert symbols == [name or "Q" for name in named]
+    marks = read_annotations(record, ANNOTATOR)
+    changes = [n for n, symbol in enumerate(marks.symbol) if symbol == "+"]
+    assert [marks.aux_note[n] for n in changes] == ["(N"]
+    assert marks.sample[changes[0]] == samples[0]
 
 
 def test_a_record_is_watched_by_all_its_ecg_leads(

@@ -76,7 +76,7 @@ def status_of(
     working = iter(scorers)
     dispatcher = SimpleNamespace(working=lambda now: next(working), redelivered=0, pending=0)
     parts: tuple[Any, ...] = (
-        SimpleNamespace(version=version, commit=commit),
+        SimpleNamespace(version=version, commit=commit, recorder=None),
         lambda: 10.0,
         counters,
         SimpleNamespace(sessions=dict(enumerate(sessions))),

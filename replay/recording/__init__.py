@@ -1,0 +1,1 @@
+"""Record the whole signal of streams as WFDB, and play it back."""

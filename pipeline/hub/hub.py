@@ -55,6 +55,10 @@ from pipeline.transport.sockets import wait
 
 logger = logging.getLogger(__name__)
 
+_SIGNAL: Final = "signal/"
+_STATUS: Final = "status/"
+"""Topics of many messages, which are made for whoever subscribes."""
+
 _HEARTBEAT_S: Final = 0.25
 _STATUS_S: Final = 1.0
 _STRIP_S: Final = 0.1
@@ -292,19 +296,20 @@ class Hub:
         return alerts + self._apply(event, self._clock()).acknowledged
 
     def _state(self) -> tuple[SystemReport, list[Status]]:
-        statuses = self._status.statuses(self._control.silenced_s(self._clock()))
-        return self._status.report(statuses), statuses
+        return self._status.report(), self._statuses()
+
+    def _statuses(self) -> list[Status]:
+        return self._status.statuses(self._control.silenced_s(self._clock()))
 
     def _on_death(self, died: Died) -> None:
         self._outbox.add_alerts(self._system_alarms.on_death(died))
 
     def _watch_system(self, now: float) -> None:
         """Raise and end the alarms that go by the clock."""
-        waiting = any(one.stream.pending for one in self._streams.sessions.values())
-        scorers = self._dispatcher.working(now)
         alerts = self._system_alarms.watch(
-            scorers, self._outbox.unwritable, self._journal.unsaved, waiting=waiting
-        )
+            self._dispatcher.working(now), self._outbox.unwritable, self._journal.unsaved,
+            waiting=self._dispatcher.pending > 0,
+        )  # fmt: skip
         if alerts:
             self._due["status"] = 0.0
         self._outbox.add_alerts(alerts)
@@ -341,13 +346,13 @@ class Hub:
             # Beyond the usual number of streams no more strips a second, but longer ones.
             share = len(self._streams.sessions) / MAX_STREAMS
             self._due["strip"] = now + _STRIP_S * max(1.0, share)
-            for strip in self._streams.take_signal():
+            for strip in self._streams.take_signal() if self._outbox.wants(_SIGNAL) else ():
                 yield f"signal/{strip.stream}", strip
         if now >= self._due["status"]:
             self._due["status"] = now + _STATUS_S
-            report, statuses = self._state()
-            for status in statuses:
+            for status in self._statuses() if self._outbox.wants(_STATUS) else ():
                 yield f"status/{status.stream}", status
+            report = self._status.report()
             yield "system", report
             self._on_report(report)
         if now >= self._due["heartbeat"]:

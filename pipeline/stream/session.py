@@ -296,16 +296,24 @@ class StreamSession:
         """The latest alert of every active alarm."""
         return self.stream.alarms + self.source_alarm.active
 
+    def _condition(self, now: float, system: SystemState) -> tuple[str, str]:
+        """Return state and reason; a system that cannot analyse overrules a calm signal."""
+        if self.stream.pending and not system.scorers:
+            return "not_analysable", "no scorer answers"
+        if now - self.arrived_at > STALE_S and not self.state.ending:
+            return "not_analysable", self.source_fault or "no data from the source"
+        return self.stream.condition()
+
+    def word(self, now: float, system: SystemState) -> str:
+        """Return the state of `status`, or ``ended``."""
+        over = self.ended and not system.log_behind
+        return "ended" if over else self._condition(now, system)[0]
+
     def status(self, now: float, system: SystemState) -> Status:
-        """Return the status of the stream; a system that cannot analyse overrules a calm signal."""
+        """Return the status of the stream."""
         stream, counters = self.stream, self.stream.counters
-        state, reason = stream.condition()
+        state, reason = self._condition(now, system)
         age = now - self.arrived_at
-        if stream.pending and not system.scorers:
-            state, reason = "not_analysable", "no scorer answers"
-        elif age > STALE_S and not self.state.ending:
-            reason = self.source_fault or "no data from the source"
-            state = "not_analysable"
         latency_p50_ms, latency_p99_ms = self._latencies()
         share, rhythm_s = stream.atrial_fibrillation()
         return Status(

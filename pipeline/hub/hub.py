@@ -314,7 +314,8 @@ class Hub:
             self._due["status"] = 0.0
         self._outbox.add_alerts(alerts)
         if not self._config.ending() and self._is_due("watch", now, _WATCH_S):
-            self._outbox.add_alerts(self._streams.watch_sources(self._clock()))
+            heard_until = self._sources.heard_until(self._clock())
+            self._outbox.add_alerts(self._streams.watch_sources(heard_until))
 
     # --- commit, answer, publish ------------------------------------------------------------
 

@@ -36,6 +36,9 @@ _MESSAGES_A_TURN: Final = 64
 _KEPT_S: Final = 10.0
 """For so long a source that is connected may be silent until another may begin its stream."""
 
+_UNREAD_S: Final = 10.0
+"""A hub that has not read all that came for so long takes for silent who may not be."""
+
 _LOOK_S: Final = 1.0
 """Whether a source is there is looked for no more often: each time it gets a message."""
 
@@ -93,28 +96,43 @@ class Sources:
         """The connection over which the source of a stream sent last,"""
         self._looked_at: dict[str, float] = {}
         """and when it was last looked whether it is there."""
+        self._all_read_at = float("-inf")
+        """When nothing more was left to be read,"""
+        self._unread_since: float | None = None
+        """and when something was for the first time since."""
 
     def receive(self, now: float) -> None:
         """Take in what has arrived."""
         self._gathering.gathers = self._admission.open_streams >= MANY
         most = max(_MESSAGES_A_TURN, 2 * len(self._streams.sessions))
+        left = most
         for peer, frame in self._socket.receive(most):
             try:
                 message = decode_from_source(frame)
             except WireError as error:
                 self._refuse(peer, stream_named_in(frame), error, now)
+                left -= 1
                 continue
             if isinstance(message, Bundle):
                 for one in message.messages:
                     self._take(peer, one, now, bundled=True)
-                most -= len(message.messages)
+                left -= len(message.messages)
             else:
                 self._take(peer, message, now, bundled=False)
-                most -= 1
-            if most <= 0:
+                left -= 1
+            if left <= 0:
                 break
+        if left > 0:
+            self._all_read_at, self._unread_since = now, None
+        elif self._unread_since is None:
+            self._unread_since = now
         for name in self._gathering.due(now):
             self._take_gathered(name)
+
+    def heard_until(self, now: float) -> float:
+        """Return until when it is known which sources sent something; later it may wait unread."""
+        since = self._unread_since
+        return now if since is None or now - since > _UNREAD_S else self._all_read_at
 
     def next_deadline(self) -> float | None:
         """Return when `receive` should be called at the latest, or None if nothing waits."""
@@ -135,6 +153,7 @@ class Sources:
             self._admit(peer, message, now)
         except NoCreditError:
             self._counters.on_uncredited(self._streams.sessions.get(message.stream))
+            self._waits(message, now)
             return  # it will be sent again, once a question is answered with credit
         except MissingChunkError:
             missing = True
@@ -191,6 +210,8 @@ class Sources:
             session = self._streams.sessions.get(name)
             if session is not None and message.session == session.state.source_session:
                 self._remember(name, peer)
+                if not self._admission.credit(name):
+                    self._waits(message, now)
             return
         if not self._streams.is_news(message, now):
             return
@@ -204,6 +225,12 @@ class Sources:
             if isinstance(event, Chunk):
                 self._admission.on_taken(name)
                 self._remember(name, peer)
+
+    def _waits(self, message: Hello | Chunk | End, now: float) -> None:
+        """Record that the source of a message waits for credit."""
+        session = self._streams.sessions.get(message.stream)
+        if session is not None and message.session == session.state.source_session:
+            session.waited_at = now
 
     def _remember(self, name: str, peer: Peer) -> None:
         self._senders[name] = peer

@@ -147,6 +147,8 @@ class StreamSession:
         self.stream = stream
         self.arrived_at = arrived_at
         """When the newest samples arrived."""
+        self.waited_at = float("-inf")
+        """When its source last showed that it waits for this hub, which gives it no credit."""
         self.refusal = ""
         """Why a chunk of the stream's own source was refused, since this hub began; empty once it
         sends samples that are taken."""
@@ -261,9 +263,12 @@ class StreamSession:
         return p50, p99
 
     def watch_source(self, now: float) -> list[Alert]:
-        """Return the alerts of a source that fell silent, or is back."""
+        """Return the alerts of a source that fell silent, or is back.
+
+        One that waits for credit is not silent.
+        """
         stream = self.stream
-        age_s = now - self.arrived_at
+        age_s = now - max(self.arrived_at, self.waited_at)
         return self.source_alarm.on_age(
             age_s,
             stream.next_sample,
@@ -301,7 +306,9 @@ class StreamSession:
         if self.stream.pending and not system.scorers:
             return "not_analysable", "no scorer answers"
         if now - self.arrived_at > STALE_S and not self.state.ending:
-            return "not_analysable", self.source_fault or "no data from the source"
+            waits = now - self.waited_at <= STALE_S
+            why = "the hub takes nothing of it now" if waits else "no data from the source"
+            return "not_analysable", self.source_fault or why
         return self.stream.condition()
 
     def word(self, now: float, system: SystemState) -> str:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from pipeline.errors import BusyError, MissingChunkError, WireError
 from pipeline.hub.admission import Admission, NoCreditError
 from pipeline.hub.counters import HubCounters
-from pipeline.hub.gathering import MANY, Gathering
+from pipeline.hub.gathering import Gathering, Sender, gather_s
 from pipeline.hub.journal import Journal
 from pipeline.schema.bundles import Bundle, decode_from_source, encode_answers
 from pipeline.schema.messages import (
@@ -52,8 +52,8 @@ class _Unanswered(NamedTuple):
     """Whether it was not taken, for one before it has not arrived."""
     bundled: bool
     """Whether it came in a frame for many streams, and is answered in one."""
-    chunks: int = 1
-    """So many messages are answered, of which this is the last."""
+    taken: int = 0
+    """Credit that is given back with the answer."""
 
 
 class Sources:
@@ -89,8 +89,6 @@ class Sources:
         self._hand_over = hand_over
         self._counters = counters
         self._gathering = Gathering()
-        self._gathered: dict[str, list[_Unanswered]] = {}
-        """The messages of the chunks that wait there."""
         self._unanswered: list[_Unanswered] = []
         self._senders: dict[str, Peer] = {}
         """The connection over which the source of a stream sent last,"""
@@ -103,7 +101,7 @@ class Sources:
 
     def receive(self, now: float) -> None:
         """Take in what has arrived."""
-        self._gathering.gathers = self._admission.open_streams >= MANY
+        self._gathering.longest_s = gather_s(self._admission.open_streams)
         most = max(_MESSAGES_A_TURN, 2 * len(self._streams.sessions))
         left = most
         for peer, frame in self._socket.receive(most):
@@ -140,17 +138,12 @@ class Sources:
 
     def _take(self, peer: Peer, message: Hello | Chunk | End, now: float, *, bundled: bool) -> None:
         """Take one message, or refuse it."""
-        missing = False
+        missing, taken = False, 0
         try:
-            if isinstance(message, Chunk) and self._gathers(peer, message, now):
-                waiting = self._gathered.setdefault(message.stream, [])
-                waiting.append(_Unanswered(peer, message, False, bundled))
-                session = self._streams.sessions[message.stream]
-                if self._gathering.add(message, session, now):
-                    self._take_gathered(message.stream)
+            if isinstance(message, Chunk) and self._gathers(peer, message, now, bundled=bundled):
                 return
             self._take_gathered(message.stream)
-            self._admit(peer, message, now)
+            taken = self._admit(peer, message, now)
         except NoCreditError:
             self._counters.on_uncredited(self._streams.sessions.get(message.stream))
             self._waits(message, now)
@@ -160,20 +153,25 @@ class Sources:
         except WireError as error:
             self._refuse(peer, message.stream, error, now)
             return
-        self._unanswered.append(_Unanswered(peer, message, missing, bundled))
+        self._unanswered.append(_Unanswered(peer, message, missing, bundled, taken))
 
-    def _gathers(self, peer: Peer, chunk: Chunk, now: float) -> bool:
-        """Return whether a chunk waits for the next of its stream; raise as `_admit` does."""
+    def _gathers(self, peer: Peer, chunk: Chunk, now: float, *, bundled: bool) -> bool:
+        """Let a chunk wait for the next of its stream, if it may; raise as `_admit` does."""
         name = chunk.stream
         if not peer.rights.may_send(name):
             return False
-        if not self._gathering.continues(chunk):
+        gathered = self._gathering.of(name)
+        if gathered is None:
             session = self._streams.sessions.get(name)
-            if name in self._gathered or not self._gathering.begins(chunk, session):
+            if session is None or not self._gathering.begins(chunk, session):
                 return False
             self._admission.require_credit(name, now)
             self._senders[name] = peer
-        self._admission.on_taken(name)
+            gathered = self._gathering.begin(session, now, Sender(peer, bundled))
+        elif gathered.sender != (peer, bundled) or not gathered.continued_by(chunk):
+            return False
+        if self._gathering.add(gathered, chunk, now):
+            self._take_gathered(name)
         return True
 
     def _take_gathered(self, name: str) -> None:
@@ -183,12 +181,16 @@ class Sources:
             return
         self._streams.sessions[name].have_arrived(*gathered.parts)
         self._apply(gathered.as_one(), gathered.arrivals[-1])
-        waiting = self._gathered.pop(name)
-        last = waiting[-1]
-        if last.bundled and all(one.peer == last.peer for one in waiting):
-            self._unanswered.append(last._replace(chunks=len(waiting)))
+        peer, bundled = gathered.sender
+        taken = [self._admission.on_taken(chunk) for chunk in gathered.chunks]
+        if bundled:  # one answer stands for all
+            last = gathered.chunks[-1]
+            self._unanswered.append(_Unanswered(peer, last, False, True, sum(taken)))
         else:
-            self._unanswered += waiting
+            self._unanswered += [
+                _Unanswered(peer, chunk, False, False, one)
+                for chunk, one in zip(gathered.chunks, taken, strict=True)
+            ]
 
     def _refuse(self, peer: Peer, stream: str | None, error: WireError, now: float) -> None:
         """Count what is not taken and, where it names its stream, tell its source why."""
@@ -198,8 +200,11 @@ class Sources:
             refused = Refused(stream=stream, reason=str(error)[:300], busy=busy)
             self._socket.send(peer, encode(refused))
 
-    def _admit(self, peer: Peer, message: Hello | Chunk | End, now: float) -> None:
-        """Apply what a source sends; raise `WireError` or `NoCreditError` if it is not taken."""
+    def _admit(self, peer: Peer, message: Hello | Chunk | End, now: float) -> int:
+        """Apply what a source sends, and return the credit that it takes.
+
+        Raises `WireError` or `NoCreditError` if it is not taken.
+        """
         name = message.stream
         if not peer.rights.may_send(name):
             raise WireError("this key may not send that stream; see monitor keys list")
@@ -212,19 +217,21 @@ class Sources:
                 self._remember(name, peer)
                 if not self._admission.credit(name):
                     self._waits(message, now)
-            return
+            return 0
         if not self._streams.is_news(message, now):
-            return
+            return 0
         self._admission.require_credit(name, now)
         if name not in self._streams.sessions:
             # The one that gives way to it must be none whose source is back: its chunks may wait.
-            for waiting in list(self._gathered):
+            for waiting in self._gathering.streams:
                 self._take_gathered(waiting)
+        taken = 0
         for event in self._streams.admit(message, now, self._hand_over):
             self._apply(event, now)
             if isinstance(event, Chunk):
-                self._admission.on_taken(name)
+                taken += self._admission.on_taken(event)
                 self._remember(name, peer)
+        return taken
 
     def _waits(self, message: Hello | Chunk | End, now: float) -> None:
         """Record that the source of a message waits for credit."""
@@ -266,7 +273,7 @@ class Sources:
         held = []
         together: dict[Peer, dict[tuple[str, bool, bool], Accepted]] = {}
         for one in self._unanswered:
-            peer, message, missing, bundled, chunks = one
+            peer, message, missing, bundled, taken = one
             name, resume, number = message.stream, False, 0
             if isinstance(message, Hello):
                 resume = message.resume
@@ -275,8 +282,8 @@ class Sources:
                 continue
             else:
                 number = message.number
-                if not missing:
-                    self._admission.on_answered(name, chunks)
+                if taken:
+                    self._admission.on_answered(name, taken)
             answer = self._progress(
                 name, message.session, resume=resume, number=number, missing=missing
             )

@@ -61,7 +61,7 @@ NOBODY: Final = Sender(Peer(), False)
 class Gathered:
     """Chunks of one stream, each the continuation of the one before."""
 
-    __slots__ = ("arrivals", "chunks", "due_at", "end", "sender", "since")
+    __slots__ = ("arrivals", "chunks", "due_at", "ends", "sender", "since")
 
     def __init__(self, since: float, due_at: int = 0, sender: Sender = NOBODY) -> None:
         self.since = since
@@ -72,26 +72,26 @@ class Gathered:
         self.chunks: list[Chunk] = []
         self.arrivals: list[float] = []
         """When each of them arrived."""
-        self.end = 0
-        """Position one past the last sample."""
+        self.ends: list[int] = []
+        """Where each of them ends."""
 
     def add(self, chunk: Chunk, at: float) -> None:
         """Add the chunk that follows, which arrived at a time."""
         self.chunks.append(chunk)
         self.arrivals.append(at)
-        self.end = chunk.end
+        self.ends.append(chunk.end)
 
     @property
     def parts(self) -> tuple[list[int], list[float]]:
         """Return where all chunks but the last end, and when they arrived."""
-        return [chunk.end for chunk in self.chunks[:-1]], self.arrivals[:-1]
+        return self.ends[:-1], self.arrivals[:-1]
 
     def continued_by(self, chunk: Chunk) -> bool:
         """Return whether ``chunk`` is of the same source and begins where the last one ended."""
         last = self.chunks[-1]
         return (
             chunk.number == last.number + 1
-            and chunk.first_sample == self.end
+            and chunk.first_sample == self.ends[-1]
             and chunk.epoch == last.epoch
             and chunk.session == last.session
             and chunk.fs_hz == last.fs_hz
@@ -104,7 +104,7 @@ class Gathered:
     def seconds(self) -> float:
         """How long they are together."""
         first = self.chunks[0]
-        return (self.end - first.first_sample) / first.fs_hz
+        return (self.ends[-1] - first.first_sample) / first.fs_hz
 
     def as_one(self) -> Chunk:
         """Return them as one chunk, which has the number of the last."""
@@ -159,7 +159,7 @@ class Gathering:
         if (
             seconds >= self.longest_s
             or chunks >= ENOUGH_CHUNKS
-            or 0 < gathered.due_at < gathered.end
+            or 0 < gathered.due_at < gathered.ends[-1]
         ):
             self._enough[chunk.stream] = None
         return seconds >= MOST_S or chunks >= MOST_S / SHORT_S

@@ -63,14 +63,15 @@ _HEARTBEAT_S: Final = 0.25
 _STATUS_S: Final = 1.0
 _STRIP_S: Final = 0.1
 
-_READ_S: Final = 0.01
+_READ_S: Final = 0.02
 """Where many streams are live, their samples are read as often,"""
 
 _COMMIT_S: Final = 0.02
 """what has become known is committed as often, and at once with an alert,"""
 
 _WATCH_S: Final = 0.1
-"""and what concerns every stream is looked at as often: silent sources, strips of alarms."""
+"""and what concerns every stream is looked at as often: silent sources, strips of alarms. So it is
+for the usual number of streams; for more, in proportion, less often."""
 
 
 class Hub:
@@ -190,6 +191,11 @@ class Hub:
         self._paced[what] = now + every_s
         return True
 
+    @property
+    def _share(self) -> float:
+        """So many times the usual number of streams are there, 1 at least."""
+        return max(1.0, len(self._streams.sessions) / MAX_STREAMS)
+
     def _wait(self, now: float) -> None:
         """Wait for something to do, at most until the next deadline."""
         reads, many = self._admission.reads_samples, self._admission.open_streams >= MANY
@@ -306,6 +312,8 @@ class Hub:
 
     def _watch_system(self, now: float) -> None:
         """Raise and end the alarms that go by the clock."""
+        if not self._is_due("watch", now, _WATCH_S * self._share):
+            return
         alerts = self._system_alarms.watch(
             self._dispatcher.working(now), self._outbox.unwritable, self._journal.unsaved,
             waiting=self._dispatcher.pending > 0,
@@ -313,7 +321,7 @@ class Hub:
         if alerts:
             self._due["status"] = 0.0
         self._outbox.add_alerts(alerts)
-        if not self._config.ending() and self._is_due("watch", now, _WATCH_S):
+        if not self._config.ending():
             heard_until = self._sources.heard_until(self._clock())
             self._outbox.add_alerts(self._streams.watch_sources(heard_until))
 
@@ -329,7 +337,7 @@ class Hub:
             self._status.on_alert(alert)
         self._sources.answer(self._clock())
         self._control.reply(logged, self._outbox.take_new(), self._outbox.unwritable)
-        if self._is_due("strips", self._clock(), _WATCH_S):
+        if self._is_due("strips", self._clock(), _WATCH_S * self._share):
             self._outbox.log_strips(self._streams.take_strips())
         for topic, message in self._messages:
             self._outbox.publish(topic, message)
@@ -345,8 +353,7 @@ class Hub:
         """Yield what is published at fixed intervals and is due, by topic."""
         if now >= self._due["strip"]:
             # Beyond the usual number of streams no more strips a second, but longer ones.
-            share = len(self._streams.sessions) / MAX_STREAMS
-            self._due["strip"] = now + _STRIP_S * max(1.0, share)
+            self._due["strip"] = now + _STRIP_S * self._share
             for strip in self._streams.take_signal() if self._outbox.wants(_SIGNAL) else ():
                 yield f"signal/{strip.stream}", strip
         if now >= self._due["status"]:

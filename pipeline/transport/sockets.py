@@ -42,6 +42,7 @@ command of a handshake with keys some 300."""
 OPTIONAL: Final = ("beat/", "signal/", "status/", "window/")
 """Topics with a message for each beat or stream, which cost more to encode than to send."""
 
+_POLLIN: Final = int(zmq.POLLIN)
 _REBIND_S: Final = 1.0
 
 PEER_QUEUE: Final = 100
@@ -99,10 +100,9 @@ class Router(ZmqSocket):
         assert self._connections is not None
         self._connections.update()
         for _ in range(most):
-            try:
-                frames = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
-            except zmq.Again:
+            if not has_input(self._socket):
                 return
+            frames = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
             user, rights = self._sender(frames[-1])
             self._connections.on_frame(frames[-1], user)
             if len(frames) != 2 or not rights.may_use(self._socket_name):
@@ -289,9 +289,7 @@ class Subscription(ZmqSocket):
 
 def wait(sockets: Sequence[ZmqSocket], timeout_s: float) -> None:
     """Return when one of ``sockets`` has something to receive, or after ``timeout_s``."""
-    poller = zmq.Poller()
-    for one in sockets:
-        poller.register(one._socket, zmq.POLLIN)
-        if one._monitor is not None:
-            poller.register(one._monitor, zmq.POLLIN)
-    poller.poll(math.ceil(max(0.0, timeout_s) * 1_000))
+    watched = [one._socket for one in sockets]
+    watched += [one._monitor for one in sockets if one._monitor is not None]
+    timeout_ms = math.ceil(max(0.0, timeout_s) * 1_000)
+    zmq.zmq_poll([(one, _POLLIN) for one in watched], timeout_ms)

@@ -140,7 +140,7 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
 
 
 def test_what_waits_for_more_of_its_stream_is_not_acknowledged(ward: Ward) -> None:
-    """A chunk of many live streams is in the log after a tenth of a second, and answered then."""
+    """A chunk of many live streams is in the log after `GATHER_S`, and answered then."""
     one = ward.one
     ward.send(short("bed-0", 2))
     assert ward.written("bed-0") == 1

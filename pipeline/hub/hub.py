@@ -205,7 +205,8 @@ class Hub:
         if many:
             parts += [self._paced["read"] if reads else None, self._paced["commit"]]
         deadlines = [*self._due.values(), *(at for at in parts if at is not None)]
-        timeout_s = 0.0 if self._catch_up.under_way else min(deadlines) - now
+        at_once = self._catch_up.under_way or (reads and self._sources.has_rest)
+        timeout_s = 0.0 if at_once else min(deadlines) - now
         routers, ingest = self._sockets.routers.values(), self._sockets.ingest
         waits_for_samples = reads and not (many and now < self._paced["read"])
         wait([one for one in routers if one is not ingest or waits_for_samples], timeout_s)

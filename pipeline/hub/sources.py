@@ -6,7 +6,8 @@ learns it: only one that goes on for a source whose connection is gone, or that 
 Whatever arrives is hostile until decoded. Not thread-safe: runs in the hub's loop.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from pipeline.errors import BusyError, MissingChunkError, WireError
@@ -21,6 +22,7 @@ from pipeline.schema.messages import (
     End,
     Event,
     Hello,
+    Opened,
     Refused,
     encode,
     stream_named_in,
@@ -32,6 +34,9 @@ from pipeline.transport.sockets import Peer, Router
 
 _MESSAGES_A_TURN: Final = 64
 """That are read, or twice as many as there are streams, where that is more."""
+
+_BEGUN_A_TURN: Final = 16
+"""Streams that begin: each takes a millisecond."""
 
 _KEPT_S: Final = 10.0
 """For so long a source that is connected may be silent until another may begin its stream."""
@@ -89,6 +94,10 @@ class Sources:
         self._hand_over = hand_over
         self._counters = counters
         self._gathering = Gathering()
+        self._rest: deque[tuple[Peer, Hello | Chunk | End, bool]] = deque()
+        """Messages of a frame for many streams that are still to be taken."""
+        self._begun = 0
+        """Streams that have begun in this turn."""
         self._unanswered: list[_Unanswered] = []
         self._senders: dict[str, Peer] = {}
         """The connection over which the source of a stream sent last,"""
@@ -103,29 +112,47 @@ class Sources:
         """Take in what has arrived."""
         self._gathering.longest_s = gather_s(self._admission.open_streams)
         most = max(_MESSAGES_A_TURN, 2 * len(self._streams.sessions))
-        left = most
+        left, self._begun = most, 0
+        for peer, message, bundled in self._arrived(most, now):
+            if message is not None:
+                self._take(peer, message, now, bundled=bundled)
+            left -= 1
+            if left <= 0 or self._begun >= _BEGUN_A_TURN:
+                break
+        else:
+            self._all_read_at, self._unread_since = now, None
+        if self._all_read_at < now and self._unread_since is None:
+            self._unread_since = now
+        for name in self._gathering.due(now):
+            self._take_gathered(name)
+
+    def _arrived(
+        self, most: int, now: float
+    ) -> Iterator[tuple[Peer, Hello | Chunk | End | None, bool]]:
+        """Yield what has arrived, of up to ``most`` frames, and whether in a frame of many.
+
+        None stands for what is no message. What is not taken here comes with the next call.
+        """
+        while self._rest:
+            yield self._rest.popleft()
         for peer, frame in self._socket.receive(most):
             try:
                 message = decode_from_source(frame)
             except WireError as error:
                 self._refuse(peer, stream_named_in(frame), error, now)
-                left -= 1
+                yield peer, None, False
                 continue
             if isinstance(message, Bundle):
-                for one in message.messages:
-                    self._take(peer, one, now, bundled=True)
-                left -= len(message.messages)
+                self._rest.extend((peer, one, True) for one in message.messages)
+                while self._rest:
+                    yield self._rest.popleft()
             else:
-                self._take(peer, message, now, bundled=False)
-                left -= 1
-            if left <= 0:
-                break
-        if left > 0:
-            self._all_read_at, self._unread_since = now, None
-        elif self._unread_since is None:
-            self._unread_since = now
-        for name in self._gathering.due(now):
-            self._take_gathered(name)
+                yield peer, message, False
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether something was read and not taken yet."""
+        return bool(self._rest)
 
     def heard_until(self, now: float) -> float:
         """Return until when it is known which sources sent something; later it may wait unread."""
@@ -228,6 +255,7 @@ class Sources:
         taken = 0
         for event in self._streams.admit(message, now, self._hand_over):
             self._apply(event, now)
+            self._begun += isinstance(event, Opened)
             if isinstance(event, Chunk):
                 taken += self._admission.on_taken(event)
                 self._remember(name, peer)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -228,3 +229,18 @@ def test_few_streams_wait_for_nothing(tmp_path: Path) -> None:
         for number in (1, 2, 3):
             answer = one.accepted(source, short("alone", number))
             assert answer.written == number
+
+
+def test_many_streams_that_begin_at_once_do_not_hold_up_the_hub(tmp_path: Path) -> None:
+    """Of a frame with new streams a few begin in each turn; all of them have begun soon."""
+    names = [f"new-{n}" for n in range(100)]
+    with hub_by_hand(tmp_path / "log") as one:
+        ward = Ward(one)
+        [frame] = bundled([encode(short(name, 1)) for name in names], 1 << 17)
+        until(lambda: ward.source.send(frame))
+        begun = [0]
+        while begun[-1] < len(names):
+            ward.turn()
+            begun.append(len(one.hub._streams.sessions))
+        assert max(after - before for before, after in pairwise(begun)) <= 16
+        until(lambda: ward.turn() or all(ward.written(name) == 1 for name in names))

@@ -280,7 +280,9 @@ class Hub:
 
     def _send_requests(self) -> None:
         known = self._dispatcher.scorers
-        for scorer, request in self._dispatcher.due(self._clock()):
+        # Samples of many streams are read together, and so do their beats come.
+        at_once = self._admission.open_streams >= MANY
+        for scorer, request in self._dispatcher.due(self._clock(), at_once=at_once):
             self._sockets.work.send(scorer, encode(request))
         if self._dispatcher.scorers < known:
             self._due["status"] = 0.0  # at once: perhaps no scorer remains

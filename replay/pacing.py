@@ -32,7 +32,11 @@ def wait_s(seconds: float) -> None:
 
 
 class Pacer:
-    """Decides which samples are due. Time starts with the first call; not thread-safe."""
+    """Decides which samples are due. Time starts with the first call; not thread-safe.
+
+    Without a wait it starts within a block of that call, where the clock is a multiple of a block:
+    so those of many readers of one rate are due together, and wake them once.
+    """
 
     def __init__(
         self,
@@ -63,6 +67,8 @@ class Pacer:
         self._wait = wait
         self._block_s = block_s
         self._started_s: float | None = None
+        self.due_at = 0.0
+        """When the sample that was asked for last is due, by the clock."""
 
     @property
     def block_samples(self) -> int:
@@ -78,7 +84,11 @@ class Pacer:
         now_s = self._clock()
         if self._started_s is None:
             self._started_s = now_s
-        missing_s = self._started_s + sample / self._rate_hz - now_s
+            if self._wait is None:
+                block_s = self.block_samples / self._rate_hz
+                self._started_s = math.ceil(now_s / block_s) * block_s
+        self.due_at = self._started_s + sample / self._rate_hz
+        missing_s = self.due_at - now_s
         if self._wait is None:
             return missing_s <= 0
         if missing_s > 0:

@@ -23,10 +23,13 @@ from pipeline.signal.samples import SampleBlock
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.pseudonyms import Pseudonyms, without_quotations
 from replay.pacing import wait_s
-from replay.source import ReportingSource, Source, SourceInfo
+from replay.source import PacedSource, ReportingSource, Source, SourceInfo
 
 _TICK_S: Final = 0.01
-"""Many records that are paced are looked at so often."""
+"""A record that waits for the hub is looked at so often."""
+
+_LEAST_WAIT_S: Final = 0.005
+"""Records that are due within this time after each other are sent together."""
 
 _ASK_STOP_S: Final = 0.25
 _END_S: Final = 60.0
@@ -205,7 +208,7 @@ def play_together(
     failures: list[BaseException] = []
     with SharedLine(ingest, keys) as line:
 
-        def begun(source: Source, info: SourceInfo) -> Iterator[bool]:
+        def begun(source: Source, info: SourceInfo) -> Iterator[float]:
             client = IngestClient(
                 ingest,
                 stream=info.stream,
@@ -219,16 +222,21 @@ def play_together(
             return _way(client, source, info, ingest, paced=paced)
 
         pairs = zip(sources, stream_infos(sources, pseudonyms), strict=True)
-        under_way = [begun(source, info) for source, info in pairs]
+        under_way = [_Way(begun(source, info)) for source, info in pairs]
         try:
             while under_way and not stop():
                 line.receive()
-                steps = [(one, _step(one, failures)) for one in under_way]
-                under_way = [one for one, step in steps if step is not None]
+                now = time.monotonic()
+                for one in under_way:
+                    if one.due_at <= now or not paced:
+                        one.step(failures)
+                under_way = [one for one in under_way if not one.over]
                 line.flush()
+                next_at = min((one.due_at for one in under_way), default=now)
                 if under_way and paced:
-                    wait_s(_TICK_S)
-                elif under_way and not any(step for _, step in steps):
+                    left_s = next_at - time.monotonic()
+                    wait_s(min(max(left_s, _LEAST_WAIT_S), _ASK_STOP_S))
+                elif next_at > now:
                     line.wait(_ASK_STOP_S)
         finally:
             for source in sources:
@@ -237,24 +245,38 @@ def play_together(
         raise failures[0]
 
 
-def _step(one: Iterator[bool], failures: list[BaseException]) -> bool | None:
-    """Do the next step of a record; return whether another can follow at once, None at its end."""
-    try:
-        return next(one, None)
-    except Exception as error:
-        failures.append(error)
-        return None
+class _Way:
+    """One of many records on its way to the hub."""
+
+    __slots__ = ("_steps", "due_at", "over")
+
+    def __init__(self, steps: Iterator[float]) -> None:
+        self._steps = steps
+        self.due_at = 0.0
+        """When its next step is, by the monotonic clock."""
+        self.over = False
+
+    def step(self, failures: list[BaseException]) -> None:
+        """Do the next step, and add its failure to ``failures``."""
+        try:
+            self.due_at = next(self._steps)
+        except StopIteration:
+            self.over = True
+        except Exception as error:
+            failures.append(error)
+            self.over = True
 
 
 def _way(
     client: IngestClient, source: Source, info: SourceInfo, ingest: str, *, paced: bool
-) -> Iterator[bool]:
-    """Send one record; yield whether the next step need not wait for anything.
+) -> Iterator[float]:
+    """Send one record; yield when the next step is, 0 where it need not wait for anything.
 
     At full speed a step is one block, so that the records take turns.
     """
+    paced_source = source if isinstance(source, PacedSource) else None
     while (start := client.begin()) is None:
-        yield False
+        yield time.monotonic() + _TICK_S
     if start.over:
         return
     source.seek(start.epoch, start.sample)
@@ -262,14 +284,14 @@ def _way(
     try:
         for block in source.blocks():
             if block is None:
-                yield False
+                yield time.monotonic() + _TICK_S if paced_source is None else paced_source.due_at
                 continue
             client.offer(block)
             while not client.has_credit:
-                yield False
+                yield time.monotonic() + _TICK_S
                 client.pump()
             if not paced:
-                yield True
+                yield 0.0
     except EndpointError:
         raise
     except MonitorError as error:
@@ -278,7 +300,7 @@ def _way(
     client.end()
     give_up_at = time.monotonic() + _END_S
     while not client.is_written:
-        yield False
+        yield time.monotonic() + _TICK_S
         client.pump()
         if time.monotonic() > give_up_at:
             raise EndpointError(f"{info.stream}: the hub at {ingest} does not answer")

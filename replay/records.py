@@ -251,6 +251,11 @@ class RecordSource:
         """Return the `SourceInfo` of the leads; ``total_samples`` is the length of one pass."""
         return self._info
 
+    @property
+    def due_at(self) -> float:
+        """Return when the next samples are due, by the clock; 0 before the first were asked for."""
+        return self._pacer.due_at
+
     def blocks(self) -> Iterator[SampleBlock | None]:
         """Yield the samples from start to end as they become due, repeatedly if looped."""
         paced = 0

@@ -69,6 +69,16 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class PacedSource(Source, Protocol):
+    """A record whose `blocks` yields None at once where nothing is due."""
+
+    @property
+    def due_at(self) -> float:
+        """Return when the next samples are due, by the monotonic clock."""
+        ...
+
+
+@runtime_checkable
 class ReportingSource(Source, Protocol):
     """A device that knows why it sends no samples, or that it sends what cannot be read."""
 

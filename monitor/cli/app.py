@@ -317,7 +317,7 @@ def bench(
     json_file: Annotated[Optional[Path], typer.Option(help="Write JSON here.")] = None,  # noqa: UP045
     report: Annotated[Optional[Path], typer.Option(help="Write Markdown here.")] = None,  # noqa: UP045
     scale: Annotated[
-        bool, typer.Option("--scale", help="Measure only how many live patients one hub takes.")
+        bool, typer.Option("--scale", help="Measure only how many patients one hub takes.")
     ] = False,
     streams: Annotated[
         Optional[int],  # noqa: UP045
@@ -326,6 +326,9 @@ def bench(
     chunk: Annotated[
         float, typer.Option(min=5, max=1000, help="With --streams: milliseconds in a chunk.")
     ] = 20,
+    full_speed: Annotated[
+        bool, typer.Option("--full-speed", help="With --streams: not live, as fast as they go.")
+    ] = False,
     cluster: Annotated[
         bool,
         typer.Option("--cluster", help="Measure only what a second worker of a cluster gains."),
@@ -339,7 +342,8 @@ def bench(
         bench_cluster(as_json=as_json)
         return
     if scale or streams is not None:
-        bench_scale([] if streams is None else [(streams, chunk)], as_json=as_json)
+        one = (streams or 0, None if full_speed else chunk)
+        bench_scale([] if streams is None else [one], as_json=as_json)
         return
     run_bench(data, as_json=as_json, json_file=json_file, report=report)
 

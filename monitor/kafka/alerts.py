@@ -8,6 +8,7 @@ from typing import Final
 from monitor.alert_lines import record_line
 from monitor.kafka.cluster import ClusterOptions
 from monitor.log_format import report_line
+from monitor.run.processes import stop_when_orphaned
 from pipeline.errors import ConfigError
 from pipeline.files import read_regular, replace_file
 from pipeline.kafka.alerts import (
@@ -26,7 +27,7 @@ _MOST_BYTES: Final = 1 << 20
 def print_cluster_alerts(
     options: ClusterOptions, *, stream: str | None, position: Path | None, as_json: bool
 ) -> None:
-    """Print alerts until interrupted.
+    """Print alerts until interrupted, or told to end by SIGTERM.
 
     Args:
         options: name the cluster.
@@ -42,8 +43,8 @@ def print_cluster_alerts(
     """
     positions = {} if position is None else _load(position)
     with AlertReader(options.cluster(), positions, from_now=position is None) as reader:
-        removed = 0
-        while True:
+        stop, removed = stop_when_orphaned(None), 0
+        while not stop():
             read = list(reader.read(_READ_S))
             for one in read:
                 if stream in (None, one.alert.stream):

@@ -26,7 +26,7 @@ from models.measure.result_json import to_json
 from monitor.inputs import data_folder
 from monitor.measure.bench_cluster import SharedFigures, measure_sharing
 from monitor.measure.bench_kernels import KernelFigures, measure_kernels, shortest_s
-from monitor.measure.bench_scale import CASES, ScaleFigures, measure_scale
+from monitor.measure.bench_scale import CASES, Case, ScaleFigures, measure_scale
 from monitor.measure.bench_stream import StreamFigures, measure_stream
 from monitor.measure.bench_system import (
     EmbeddedFigures,
@@ -66,8 +66,9 @@ _MEANING: Final = (
     "  themselves state; memory is the proportional set size of hub and scorer.",
     "**scan**: the whole command, with both leads of a record; beside it with the first alone.\n"
     "  **start**: the whole command, kernels compiled before. All other parts have one lead.",
-    "**live patients of one hub**: the bundled record as so many streams in real time from one\n"
-    "  source; real time is the share that the hub keeps up with; see docs/scale.md.",
+    "**patients of one hub**: the bundled record as so many streams from one source, in real time\n"
+    "  or, where no chunk is named, at full speed; patients is how many the hub keeps up with, or\n"
+    "  their worth of signal; see docs/scale.md.",
     "**cluster**: `monitor bench --cluster`: the bundled record as so many streams at full speed,\n"
     "  in chunks of a second, through one worker and through two; processor time of each. Sources\n"
     "  and brokers, librdkafka's mock cluster, are not part of it. One worker's time over that of\n"
@@ -123,17 +124,17 @@ class ClusterResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleResult:
-    """How many live patients a hub of this installation takes."""
+    """How many patients a hub of this installation takes."""
 
     machine: Provenance
     cases: list[ScaleFigures]
 
 
-def bench_scale(cases: Sequence[tuple[int, float]], *, as_json: bool) -> None:
-    """Measure how many live patients a hub takes, and print the table (or JSON).
+def bench_scale(cases: Sequence[Case], *, as_json: bool) -> None:
+    """Measure how many patients a hub takes, and print the table (or JSON).
 
     Args:
-        cases: streams, and milliseconds of their chunks; empty for the usual ones.
+        cases: what to measure; empty for the usual ones.
         as_json: print JSON.
     """
     result = ScaleResult(machine=provenance(), cases=_scale(cases or CASES))
@@ -156,18 +157,18 @@ def bench_cluster(*, as_json: bool) -> None:
         Console().print(terminal_table(_table(result)))
 
 
-def _scale(cases: Sequence[tuple[int, float]]) -> list[ScaleFigures]:
-    return [measure_scale(streams, chunk_ms) for streams, chunk_ms in cases]
+def _scale(cases: Sequence[Case]) -> list[ScaleFigures]:
+    return [measure_scale(case) for case in cases]
 
 
 def _scale_table(figures: Sequence[ScaleFigures]) -> Table:
     rows = [to_json(one) for one in figures]
     return Table(
-        title="live patients of one hub",
+        title="patients of one hub",
         columns=(
             "streams",
             "chunk ms",
-            "real time",
+            "patients",
             "hub %",
             "scorer %",
             "source %",

@@ -12,18 +12,23 @@ unread, then it gives no credit. Not thread-safe: runs in the hub's loop. Units:
 hub's clock.
 """
 
-from collections import Counter
 from typing import Final
 
 from pipeline.hub.dispatch import Dispatcher
-from pipeline.hub.gathering import MANY
-from pipeline.schema.messages import GivenUp
+from pipeline.hub.gathering import MANY, MOST_S, SHORT_S
+from pipeline.schema.messages import Chunk, GivenUp
 from pipeline.scoring.beat import Beat
 from pipeline.stream.session import StreamSession
 from pipeline.stream.streams import Streams
 
 CHUNKS_UNDER_WAY: Final = 8
-"""Credit of a source: chunks it may have sent without an `Accepted`."""
+"""Credit of a source: chunks it may have sent without an `Accepted`;"""
+
+SHORT_UNDER_WAY: Final = int(MOST_S / SHORT_S)
+"""of one that sends short chunks, which wait for each other, so many."""
+
+_LONG: Final = SHORT_UNDER_WAY // CHUNKS_UNDER_WAY
+"""A chunk that is not short takes the credit of so many that are."""
 
 MAX_PENDING: Final = 4_096
 """Beats without a result that all streams share as room; alerts outside the log at which no samples
@@ -46,7 +51,7 @@ GIVE_UP_S: Final = 10.0
 
 _GIVEN_UP_A_TURN: Final = 256
 
-_UPDATE_S: Final = 0.02
+_UPDATE_S: Final = 0.1
 """Of many streams the rooms are looked at no more often."""
 
 _HOLD_S: Final = 0.4
@@ -73,8 +78,10 @@ class Admission:
         """Beats without a result, over all streams."""
         self._full_since: dict[str, float] = {}
         """Streams whose room is full, and since when."""
-        self._under_way: Counter[str] = Counter()
-        """Chunks that were taken and are not answered, by stream."""
+        self._under_way: dict[str, int] = {}
+        """Credit that chunks take which were taken in and are not answered, by stream."""
+        self._short: set[str] = set()
+        """Streams that come in short chunks."""
         self._log_full_since: float | None = None
         self._log_full = False
         """Whether so many alerts wait for the log that no record is taken,"""
@@ -89,6 +96,7 @@ class Admission:
         self._updated_at = now
         sessions = self._streams.sessions
         pending = {name: one.stream.pending for name, one in sessions.items()}
+        self._short &= sessions.keys()
         self.open_streams = open_streams = sum(not one.ended for one in sessions.values())
         self._pending = sum(pending.values())
         self._room = min(MOST_ROOM, max(LEAST_ROOM, MAX_PENDING // max(1, open_streams)))
@@ -119,33 +127,44 @@ class Admission:
 
     def next_deadline(self) -> float | None:
         """Return when `update` should be asked again at the latest; None if nothing is held."""
-        held = [since for name, since in self._full_since.items() if self._under_way[name]]
+        held = [since for name, since in self._full_since.items() if name in self._under_way]
         return min(held) + _HOLD_S if held else None
 
     def require_credit(self, name: str, now: float) -> None:
         """Raise `NoCreditError` if no chunk of a stream is taken now."""
-        if self._is_refused(name) or self._under_way[name] >= CHUNKS_UNDER_WAY:
+        if self._is_refused(name) or self._under_way.get(name, 0) >= SHORT_UNDER_WAY:
             raise NoCreditError
         if self._waits(name) and now - self._full_since.get(name, now) >= _HOLD_S:
             raise NoCreditError
 
-    def on_taken(self, name: str) -> None:
-        """Record that a chunk of a stream was taken."""
-        self._under_way[name] += 1
+    def on_taken(self, chunk: Chunk) -> int:
+        """Record that a chunk was taken in; return the credit that it takes."""
+        name, taken = chunk.stream, 1
+        if chunk.n <= SHORT_S * chunk.fs_hz:
+            self._short.add(name)
+        else:
+            taken = _LONG
+            self._short.discard(name)
+        self._under_way[name] = self._under_way.get(name, 0) + taken
+        return taken
 
     def holds(self, name: str, now: float) -> bool:
         """Return whether the answers to the chunks of a stream are held back."""
         return self._waits(name) and now - self._full_since.get(name, now) < _HOLD_S
 
-    def on_answered(self, name: str, messages: int = 1) -> None:
-        """Record that messages of a stream are answered."""
-        self._under_way[name] -= messages
-        if self._under_way[name] <= 0:
-            del self._under_way[name]
+    def on_answered(self, name: str, taken: int) -> None:
+        """Record that messages of a stream are answered which took so much credit."""
+        left = self._under_way.get(name, 0) - taken
+        if left > 0:
+            self._under_way[name] = left
+        else:
+            self._under_way.pop(name, None)
 
     def credit(self, name: str) -> int:
         """Return how many chunks the source of a stream may send without an answer."""
-        return 0 if self._is_refused(name) or self._waits(name) else CHUNKS_UNDER_WAY
+        if self._is_refused(name) or self._waits(name):
+            return 0
+        return SHORT_UNDER_WAY if name in self._short else CHUNKS_UNDER_WAY
 
     def _waits(self, name: str) -> bool:
         """Return whether a stream's room is full, and its source can wait."""

@@ -258,11 +258,14 @@ class Dispatcher:
                 self._scorers[scorer].answers = True
         return found
 
-    def due(self, now: float) -> list[tuple[bytes, ScoreRequest]]:
-        """Return the batches to send now, each with its scorer."""
+    def due(self, now: float, *, at_once: bool = False) -> list[tuple[bytes, ScoreRequest]]:
+        """Return the batches to send now, each with its scorer.
+
+        With ``at_once`` no beat waits for others: they would come together.
+        """
         self._redeliver(now)
         requests: list[tuple[bytes, ScoreRequest]] = []
-        while self._is_due(now) and (scorer := self._free_scorer()) is not None:
+        while self._is_due(now, at_once) and (scorer := self._free_scorer()) is not None:
             ids = self._queue.take(self._config.max_batch, scorer)
             if not ids:
                 continue
@@ -290,8 +293,8 @@ class Dispatcher:
             deadlines += [] if due_at is None else [due_at]
         return max(now, min(deadlines)) if deadlines else None
 
-    def _is_due(self, now: float) -> bool:
-        if len(self._queue) >= self._config.max_batch:
+    def _is_due(self, now: float, at_once: bool) -> bool:
+        if len(self._queue) >= (1 if at_once else self._config.max_batch):
             return True
         due_at = self._queue.due_at()
         return due_at is not None and now >= due_at

@@ -2,65 +2,96 @@
 
 What a chunk costs hardly depends on its length. So where many streams are live, chunks of a stream
 that have arrived together become one, which lets a hub catch up that is behind. Those of a fiftieth
-of a second wait here for the next ones, for up to `GATHER_S`. They go at once where the window of a
-beat is complete with them: its score is no later for it. What waits is neither in the log nor
-acknowledged; a hub that dies gets it again. Nothing waits in a hub of few streams, nor a chunk that
-is long, begins a stream, or does not follow exactly on the one before.
+of a second wait here for the next ones, the longer the more streams there are (`gather_s`). They go
+at once where the window of a beat is complete with them: its score is no later for it. What waits
+is neither in the log nor acknowledged; a hub that dies gets it again. Nothing waits in a hub of few
+streams, nor a chunk that is long, begins a stream, or does not follow exactly on the one before.
 
 Pure: no sockets, no clock. Units: seconds of the hub's clock, samples of the source.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.schema.bundles import joined
 from pipeline.schema.messages import Chunk
 from pipeline.stream.session import StreamSession
+from pipeline.transport.sockets import Peer
 
 MANY: Final = 16
 """Streams that are live: in a hub of fewer, nothing waits."""
 
-GATHER_S: Final = 0.1
-"""No chunk waits for longer; where so much has arrived, nothing more is waited for."""
+GATHER_S: Final = 0.2
+"""No chunk of `MANY` streams waits for longer,"""
 
-ENOUGH_CHUNKS: Final = 5
-"""Nor where so many chunks have: a source has credit for eight."""
+LONGEST_GATHER_S: Final = 0.5
+"""and none of however many: a beat is found before its window is complete, or soon after."""
+
+_GATHER_A_STREAM_S: Final = 0.001
 
 MOST_S: Final = 2.0
 """Signal that is taken at once; a longer chunk is taken alone."""
 
-MOST_CHUNKS: Final = 8
-"""Of a stream that are taken at once."""
+SHORT_S: Final = MOST_S / 32
+"""A source of such chunks, or shorter ones, has credit for that much signal,"""
+
+ENOUGH_CHUNKS: Final = 24
+"""and with so many that wait nothing more is waited for."""
 
 
-@dataclass(slots=True)
+def gather_s(streams: int) -> float:
+    """Return for how long the chunks of so many live streams wait: 0 for few."""
+    if streams < MANY:
+        return 0.0
+    return min(LONGEST_GATHER_S, max(GATHER_S, _GATHER_A_STREAM_S * streams))
+
+
+class Sender(NamedTuple):
+    """Over which connection chunks came."""
+
+    peer: Peer
+    bundled: bool
+    """Whether in frames for many streams."""
+
+
+NOBODY: Final = Sender(Peer(), False)
+"""Of chunks that come from the log."""
+
+
 class Gathered:
     """Chunks of one stream, each the continuation of the one before."""
 
-    since: float
-    due_at: int = 0
-    """Position whose sample completes the window of a beat; 0 for none."""
-    chunks: list[Chunk] = field(default_factory=list)
-    arrivals: list[float] = field(default_factory=list)
-    """When each of them arrived."""
+    __slots__ = ("arrivals", "chunks", "due_at", "ends", "sender", "since")
+
+    def __init__(self, since: float, due_at: int = 0, sender: Sender = NOBODY) -> None:
+        self.since = since
+        self.due_at = due_at
+        """Position whose sample completes the window of a beat; 0 for none."""
+        self.sender = sender
+        """Of all of them."""
+        self.chunks: list[Chunk] = []
+        self.arrivals: list[float] = []
+        """When each of them arrived."""
+        self.ends: list[int] = []
+        """Where each of them ends."""
 
     def add(self, chunk: Chunk, at: float) -> None:
         """Add the chunk that follows, which arrived at a time."""
         self.chunks.append(chunk)
         self.arrivals.append(at)
+        self.ends.append(chunk.end)
 
     @property
     def parts(self) -> tuple[list[int], list[float]]:
         """Return where all chunks but the last end, and when they arrived."""
-        return [chunk.end for chunk in self.chunks[:-1]], self.arrivals[:-1]
+        return self.ends[:-1], self.arrivals[:-1]
 
     def continued_by(self, chunk: Chunk) -> bool:
         """Return whether ``chunk`` is of the same source and begins where the last one ended."""
         last = self.chunks[-1]
         return (
             chunk.number == last.number + 1
-            and chunk.first_sample == last.first_sample + last.n
+            and chunk.first_sample == self.ends[-1]
             and chunk.epoch == last.epoch
             and chunk.session == last.session
             and chunk.fs_hz == last.fs_hz
@@ -72,20 +103,8 @@ class Gathered:
     @property
     def seconds(self) -> float:
         """How long they are together."""
-        last = self.chunks[-1]
-        return (last.end - self.chunks[0].first_sample) / last.fs_hz
-
-    def is_enough(self) -> bool:
-        """Return whether they wait for nothing that has not arrived."""
-        return (
-            len(self.chunks) >= ENOUGH_CHUNKS
-            or self.seconds >= GATHER_S
-            or 0 < self.due_at < self.chunks[-1].end
-        )
-
-    def is_full(self) -> bool:
-        """Return whether no more is put to them."""
-        return len(self.chunks) >= MOST_CHUNKS or self.seconds >= MOST_S
+        first = self.chunks[0]
+        return (self.ends[-1] - first.first_sample) / first.fs_hz
 
     def as_one(self) -> Chunk:
         """Return them as one chunk, which has the number of the last."""
@@ -96,21 +115,25 @@ class Gathering:
     """The chunks that wait, by stream."""
 
     def __init__(self) -> None:
-        self.gathers = False
-        """Whether so many streams are live that chunks wait for each other."""
+        self.longest_s = 0.0
+        """For how long they wait: 0 where nothing waits, as so few streams are live."""
         self._waiting: dict[str, Gathered] = {}
         """The one that waits for longest first."""
         self._enough: dict[str, None] = {}
         """Those of them that wait for nothing that has not arrived."""
 
-    def continues(self, chunk: Chunk) -> bool:
-        """Return whether ``chunk`` follows exactly on those of its stream that wait."""
-        gathered = self._waiting.get(chunk.stream)
-        return gathered is not None and gathered.continued_by(chunk)
+    def of(self, stream: str) -> Gathered | None:
+        """Return the chunks of a stream, where any wait."""
+        return self._waiting.get(stream)
+
+    @property
+    def streams(self) -> list[str]:
+        """Those whose chunks wait."""
+        return list(self._waiting)
 
     def begins(self, chunk: Chunk, session: StreamSession | None) -> bool:
         """Return whether ``chunk`` may wait for the next one: it simply goes on with its stream."""
-        if not self.gathers or session is None or not 0 < chunk.n < MOST_S * chunk.fs_hz:
+        if not self.longest_s or session is None or not 0 < chunk.n < MOST_S * chunk.fs_hz:
             return False
         state, stream = session.state, session.stream
         return (
@@ -123,16 +146,23 @@ class Gathering:
             and not state.ending
         )
 
-    def add(self, chunk: Chunk, session: StreamSession, now: float) -> bool:
-        """Let ``chunk`` wait; return whether those of its stream should be taken at once."""
-        gathered = self._waiting.get(chunk.stream)
-        if gathered is None:
-            gathered = Gathered(now, session.stream.beat_due_at)
-            self._waiting[chunk.stream] = gathered
+    def begin(self, session: StreamSession, now: float, sender: Sender) -> Gathered:
+        """Return the chunks of a stream, of which none has waited."""
+        stream = session.stream
+        self._waiting[stream.name] = gathered = Gathered(now, stream.beat_due_at, sender)
+        return gathered
+
+    def add(self, gathered: Gathered, chunk: Chunk, now: float) -> bool:
+        """Let ``chunk`` wait with others; return whether all should be taken at once."""
         gathered.add(chunk, now)
-        if gathered.is_enough():
+        seconds, chunks = gathered.seconds, len(gathered.chunks)
+        if (
+            seconds >= self.longest_s
+            or chunks >= ENOUGH_CHUNKS
+            or 0 < gathered.due_at < gathered.ends[-1]
+        ):
             self._enough[chunk.stream] = None
-        return gathered.is_full()
+        return seconds >= MOST_S or chunks >= MOST_S / SHORT_S
 
     def take(self, stream: str) -> Gathered | None:
         """Take out the chunks of a stream, where any wait."""
@@ -152,4 +182,4 @@ class Gathering:
     def next_deadline(self) -> float | None:
         """Return when chunks have waited long enough, or None where none wait."""
         first = next(iter(self._waiting.values()), None)
-        return None if first is None else first.since + GATHER_S
+        return None if first is None else first.since + self.longest_s

@@ -56,18 +56,23 @@ from pipeline.transport.sockets import wait
 
 logger = logging.getLogger(__name__)
 
+_SIGNAL: Final = "signal/"
+_STATUS: Final = "status/"
+"""Topics of many messages, which are made for whoever subscribes."""
+
 _HEARTBEAT_S: Final = 0.25
 _STATUS_S: Final = 1.0
 _STRIP_S: Final = 0.1
 
-_READ_S: Final = 0.01
+_READ_S: Final = 0.02
 """Where many streams are live, their samples are read as often,"""
 
 _COMMIT_S: Final = 0.02
 """what has become known is committed as often, and at once with an alert,"""
 
 _WATCH_S: Final = 0.1
-"""and what concerns every stream is looked at as often: silent sources, strips of alarms."""
+"""and what concerns every stream is looked at as often: silent sources, strips of alarms. So it is
+for the usual number of streams; for more, in proportion, less often."""
 
 
 class Hub:
@@ -199,6 +204,11 @@ class Hub:
         self._paced[what] = now + every_s
         return True
 
+    @property
+    def _share(self) -> float:
+        """So many times the usual number of streams are there, 1 at least."""
+        return max(1.0, len(self._streams.sessions) / MAX_STREAMS)
+
     def _wait(self, now: float) -> None:
         """Wait for something to do, at most until the next deadline."""
         reads, many = self._admission.reads_samples, self._admission.open_streams >= MANY
@@ -208,7 +218,8 @@ class Hub:
         if many:
             parts += [self._paced["read"] if reads else None, self._paced["commit"]]
         deadlines = [*self._due.values(), *(at for at in parts if at is not None)]
-        timeout_s = 0.0 if self._catch_up.under_way else min(deadlines) - now
+        at_once = self._catch_up.under_way or (reads and self._sources.has_rest)
+        timeout_s = 0.0 if at_once else min(deadlines) - now
         routers, ingest = self._sockets.routers.values(), self._sockets.ingest
         waits_for_samples = reads and not (many and now < self._paced["read"])
         wait([one for one in routers if one is not ingest or waits_for_samples], timeout_s)
@@ -284,7 +295,9 @@ class Hub:
 
     def _send_requests(self) -> None:
         known = self._dispatcher.scorers
-        for scorer, request in self._dispatcher.due(self._clock()):
+        # Samples of many streams are read together, and so do their beats come.
+        at_once = self._admission.open_streams >= MANY
+        for scorer, request in self._dispatcher.due(self._clock(), at_once=at_once):
             self._sockets.work.send(scorer, encode(request))
         if self._dispatcher.scorers < known:
             self._due["status"] = 0.0  # at once: perhaps no scorer remains
@@ -307,24 +320,28 @@ class Hub:
         return alerts + self._apply(event, self._clock()).acknowledged
 
     def _state(self) -> tuple[SystemReport, list[Status]]:
-        statuses = self._status.statuses(self._control.silenced_s(self._clock()))
-        return self._status.report(statuses), statuses
+        return self._status.report(), self._statuses()
+
+    def _statuses(self) -> list[Status]:
+        return self._status.statuses(self._control.silenced_s(self._clock()))
 
     def _on_death(self, died: Died) -> None:
         self._outbox.add_alerts(self._system_alarms.on_death(died))
 
     def _watch_system(self, now: float) -> None:
         """Raise and end the alarms that go by the clock."""
-        waiting = any(one.stream.pending for one in self._streams.sessions.values())
-        scorers = self._dispatcher.working(now)
+        if not self._is_due("watch", now, _WATCH_S * self._share):
+            return
         alerts = self._system_alarms.watch(
-            scorers, self._outbox.unwritable, self._journal.unsaved, waiting=waiting
-        )
+            self._dispatcher.working(now), self._outbox.unwritable, self._journal.unsaved,
+            waiting=self._dispatcher.pending > 0,
+        )  # fmt: skip
         if alerts:
             self._due["status"] = 0.0
         self._outbox.add_alerts(alerts)
-        if not self._config.ending() and self._is_due("watch", now, _WATCH_S):
-            self._outbox.add_alerts(self._streams.watch_sources(self._clock()))
+        if not self._config.ending():
+            heard_until = self._sources.heard_until(self._clock())
+            self._outbox.add_alerts(self._streams.watch_sources(heard_until))
 
     # --- commit, answer, publish ------------------------------------------------------------
 
@@ -338,7 +355,7 @@ class Hub:
             self._status.on_alert(alert)
         self._sources.answer(self._clock())
         self._control.reply(logged, self._outbox.take_new(), self._outbox.unwritable)
-        if self._is_due("strips", self._clock(), _WATCH_S):
+        if self._is_due("strips", self._clock(), _WATCH_S * self._share):
             self._outbox.log_strips(self._streams.take_strips())
         for topic, message in self._messages:
             self._outbox.publish(topic, message)
@@ -354,15 +371,14 @@ class Hub:
         """Yield what is published at fixed intervals and is due, by topic."""
         if now >= self._due["strip"]:
             # Beyond the usual number of streams no more strips a second, but longer ones.
-            share = len(self._streams.sessions) / MAX_STREAMS
-            self._due["strip"] = now + _STRIP_S * max(1.0, share)
-            for strip in self._streams.take_signal():
+            self._due["strip"] = now + _STRIP_S * self._share
+            for strip in self._streams.take_signal() if self._outbox.wants(_SIGNAL) else ():
                 yield f"signal/{strip.stream}", strip
         if now >= self._due["status"]:
             self._due["status"] = now + _STATUS_S
-            report, statuses = self._state()
-            for status in statuses:
+            for status in self._statuses() if self._outbox.wants(_STATUS) else ():
                 yield f"status/{status.stream}", status
+            report = self._status.report()
             yield "system", report
             self._on_report(report)
         if now >= self._due["heartbeat"]:

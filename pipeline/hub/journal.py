@@ -15,6 +15,7 @@ Not thread-safe: runs in the hub's loop. Units: seconds of the hub's clock.
 import struct
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from pipeline.errors import LogError, SnapshotError, WireError
@@ -88,11 +89,16 @@ class Journal:
         """Not in the log yet."""
         self._waiting_bytes = 0
         self._unsaved: dict[str, _Unsaved] = {}
+        """The one with the oldest event first."""
+        self._long: set[str] = set()
+        """Those of them with so many events that their state is to be written."""
         self._snapshots_needed: set[str] = set()
         """Streams with events that were dropped before the log took them."""
         self._removed: set[str] = set()
         """Streams whose snapshot is to be dropped."""
         self._progress: dict[str, Progress] = {}
+        self._changed: set[str] = set()
+        """Streams that may have come further than that."""
         self.unsaved: dict[str, str] = {}
         """Streams whose newest state could not be written, and why: a hub that continues from this
         log begins them again."""
@@ -118,14 +124,18 @@ class Journal:
         self._entries.append(entry)
         self._waiting_bytes += len(entry)
         number = self._log.last_entry + len(self._entries)
+        self._changed |= concerned
         for name in concerned:
-            unsaved = self._unsaved.setdefault(name, _Unsaved(number, 0, arrived_at))
+            if (unsaved := self._unsaved.get(name)) is None:
+                unsaved = self._unsaved[name] = _Unsaved(number, 0, arrived_at)
             unsaved.events += 1
+            if unsaved.events >= SNAPSHOT_EVENTS:
+                self._long.add(name)
         if isinstance(event, Forgotten | Opened):
             self.unsaved.pop(event.stream, None)
         if isinstance(event, Forgotten):
             self._removed.add(event.stream)
-            self._unsaved.pop(event.stream, None)
+            self._saved(event.stream)
 
     def want_snapshot(self, name: str) -> None:
         """Write the state of a stream with the next commit."""
@@ -141,11 +151,11 @@ class Journal:
         due = self._snapshots_due(now)
         self._on_snapshots(due)
         snapshots = self._packed({name: sessions[name] for name in due if name in sessions})
-        first_unsaved = [
+        first_unsaved = (
             unsaved.first
             for name, unsaved in self._unsaved.items()
             if name not in snapshots and name not in self.unsaved
-        ]
+        )
         next_number = self._log.last_entry + len(self._entries) + 1
         try:
             logged = self._log.commit(
@@ -154,16 +164,21 @@ class Journal:
                     entries=self._entries,
                     snapshots=snapshots,
                     removed=sorted(self._removed),
-                    entries_needed_from=(min(first_unsaved, default=next_number) if due else None),
+                    entries_needed_from=next(first_unsaved, next_number) if due else None,
                 )
             )
         except LogError:
             self._drop_entries_beyond_limit()
             raise
         for name in due:
-            self._unsaved.pop(name, None)
+            self._saved(name)
         self._on_written()
         return logged
+
+    def _saved(self, name: str) -> None:
+        """Record that no event of a stream is needed any more."""
+        self._unsaved.pop(name, None)
+        self._long.discard(name)
 
     def _packed(self, sessions: Mapping[str, StreamSession]) -> dict[str, bytes]:
         """Return the states that can be written; of the others the log keeps none.
@@ -196,15 +211,9 @@ class Journal:
 
     def _snapshots_due(self, now: float) -> set[str]:
         """Return the streams whose state is to be written."""
-        old = sorted(
-            (unsaved.since, name)
-            for name, unsaved in self._unsaved.items()
-            if now - unsaved.since >= SNAPSHOT_S
-        )
-        many = {
-            name for name, unsaved in self._unsaved.items() if unsaved.events >= SNAPSHOT_EVENTS
-        }
-        return self._snapshots_needed | many | {name for _, name in old[:_SNAPSHOTS_A_COMMIT]}
+        oldest = islice(self._unsaved.items(), _SNAPSHOTS_A_COMMIT)
+        old = {name for name, unsaved in oldest if now - unsaved.since >= SNAPSHOT_S}
+        return self._snapshots_needed | self._long | old
 
     def _drop_entries_beyond_limit(self) -> None:
         """Bound the memory that entries take while the log is not writable."""
@@ -217,7 +226,12 @@ class Journal:
         self._entries, self._waiting_bytes = [], 0
         self._snapshots_needed.clear()
         self._removed.clear()
-        self._progress = {name: one.progress for name, one in self._streams.sessions.items()}
+        for name in self._changed:
+            if (session := self._streams.sessions.get(name)) is not None:
+                self._progress[name] = session.progress
+            else:
+                self._progress.pop(name, None)
+        self._changed.clear()
 
     # --- after a restart -------------------------------------------------------------------
 
@@ -244,6 +258,7 @@ class Journal:
             session.arrived_at = now
         # 3. All of this is in the log. Lost streams are dropped from it with the next commit: else
         #    the next hub would find them again, and take the streams that start over for lost.
+        self._changed |= set(self._streams.sessions)
         self._on_written()
         self._removed |= set(lost)
         # 4. Strips of alarms that were still to be cut.

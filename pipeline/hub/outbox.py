@@ -62,8 +62,13 @@ class Outbox:
         self.add(PendingAlert(alert, None, now) for alert in alerts)
 
     def publish(self, topic: str, message: Public) -> None:
-        """Send a message that is not recorded."""
-        self._publisher.publish(topic, encode_json(message))
+        """Send a message that is not recorded, if anybody may subscribe to it."""
+        if self._publisher.wants(topic):
+            self._publisher.publish(topic, encode_json(message))
+
+    def wants(self, topic: str) -> bool:
+        """Return whether anybody may subscribe to a topic."""
+        return self._publisher.wants(topic)
 
     def commit(self, journal: Journal) -> list[PublishedAlert]:
         """Commit what waits, here and in the journal, then publish the alerts; return them.

@@ -6,13 +6,14 @@ learns it: only one that goes on for a source whose connection is gone, or that 
 Whatever arrives is hostile until decoded. Not thread-safe: runs in the hub's loop.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from pipeline.errors import BusyError, MissingChunkError, WireError
 from pipeline.hub.admission import Admission, NoCreditError
 from pipeline.hub.counters import HubCounters
-from pipeline.hub.gathering import MANY, Gathering
+from pipeline.hub.gathering import Gathering, Sender, gather_s
 from pipeline.hub.journal import Journal
 from pipeline.schema.bundles import Bundle, decode_from_source, encode_answers
 from pipeline.schema.messages import (
@@ -21,6 +22,7 @@ from pipeline.schema.messages import (
     End,
     Event,
     Hello,
+    Opened,
     Refused,
     encode,
     stream_named_in,
@@ -33,8 +35,14 @@ from pipeline.transport.sockets import Peer, Router
 _MESSAGES_A_TURN: Final = 64
 """That are read, or twice as many as there are streams, where that is more."""
 
+_BEGUN_A_TURN: Final = 16
+"""Streams that begin: each takes a millisecond."""
+
 _KEPT_S: Final = 10.0
 """For so long a source that is connected may be silent until another may begin its stream."""
+
+_UNREAD_S: Final = 10.0
+"""A hub that has not read all that came for so long takes for silent who may not be."""
 
 _LOOK_S: Final = 1.0
 """Whether a source is there is looked for no more often: each time it gets a message."""
@@ -49,8 +57,8 @@ class _Unanswered(NamedTuple):
     """Whether it was not taken, for one before it has not arrived."""
     bundled: bool
     """Whether it came in a frame for many streams, and is answered in one."""
-    chunks: int = 1
-    """So many messages are answered, of which this is the last."""
+    taken: int = 0
+    """Credit that is given back with the answer."""
 
 
 class Sources:
@@ -86,35 +94,70 @@ class Sources:
         self._hand_over = hand_over
         self._counters = counters
         self._gathering = Gathering()
-        self._gathered: dict[str, list[_Unanswered]] = {}
-        """The messages of the chunks that wait there."""
+        self._rest: deque[tuple[Peer, Hello | Chunk | End, bool]] = deque()
+        """Messages of a frame for many streams that are still to be taken."""
+        self._begun = 0
+        """Streams that have begun in this turn."""
         self._unanswered: list[_Unanswered] = []
         self._senders: dict[str, Peer] = {}
         """The connection over which the source of a stream sent last,"""
         self._looked_at: dict[str, float] = {}
         """and when it was last looked whether it is there."""
+        self._all_read_at = float("-inf")
+        """When nothing more was left to be read,"""
+        self._unread_since: float | None = None
+        """and when something was for the first time since."""
 
     def receive(self, now: float) -> None:
         """Take in what has arrived."""
-        self._gathering.gathers = self._admission.open_streams >= MANY
+        self._gathering.longest_s = gather_s(self._admission.open_streams)
         most = max(_MESSAGES_A_TURN, 2 * len(self._streams.sessions))
+        left, self._begun = most, 0
+        for peer, message, bundled in self._arrived(most, now):
+            if message is not None:
+                self._take(peer, message, now, bundled=bundled)
+            left -= 1
+            if left <= 0 or self._begun >= _BEGUN_A_TURN:
+                break
+        else:
+            self._all_read_at, self._unread_since = now, None
+        if self._all_read_at < now and self._unread_since is None:
+            self._unread_since = now
+        for name in self._gathering.due(now):
+            self._take_gathered(name)
+
+    def _arrived(
+        self, most: int, now: float
+    ) -> Iterator[tuple[Peer, Hello | Chunk | End | None, bool]]:
+        """Yield what has arrived, of up to ``most`` frames, and whether in a frame of many.
+
+        None stands for what is no message. What is not taken here comes with the next call.
+        """
+        while self._rest:
+            yield self._rest.popleft()
         for peer, frame in self._socket.receive(most):
             try:
                 message = decode_from_source(frame)
             except WireError as error:
                 self._refuse(peer, stream_named_in(frame), error, now)
+                yield peer, None, False
                 continue
             if isinstance(message, Bundle):
-                for one in message.messages:
-                    self._take(peer, one, now, bundled=True)
-                most -= len(message.messages)
+                self._rest.extend((peer, one, True) for one in message.messages)
+                while self._rest:
+                    yield self._rest.popleft()
             else:
-                self._take(peer, message, now, bundled=False)
-                most -= 1
-            if most <= 0:
-                break
-        for name in self._gathering.due(now):
-            self._take_gathered(name)
+                yield peer, message, False
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether something was read and not taken yet."""
+        return bool(self._rest)
+
+    def heard_until(self, now: float) -> float:
+        """Return until when it is known which sources sent something; later it may wait unread."""
+        since = self._unread_since
+        return now if since is None or now - since > _UNREAD_S else self._all_read_at
 
     def next_deadline(self) -> float | None:
         """Return when `receive` should be called at the latest, or None if nothing waits."""
@@ -122,39 +165,40 @@ class Sources:
 
     def _take(self, peer: Peer, message: Hello | Chunk | End, now: float, *, bundled: bool) -> None:
         """Take one message, or refuse it."""
-        missing = False
+        missing, taken = False, 0
         try:
-            if isinstance(message, Chunk) and self._gathers(peer, message, now):
-                waiting = self._gathered.setdefault(message.stream, [])
-                waiting.append(_Unanswered(peer, message, False, bundled))
-                session = self._streams.sessions[message.stream]
-                if self._gathering.add(message, session, now):
-                    self._take_gathered(message.stream)
+            if isinstance(message, Chunk) and self._gathers(peer, message, now, bundled=bundled):
                 return
             self._take_gathered(message.stream)
-            self._admit(peer, message, now)
+            taken = self._admit(peer, message, now)
         except NoCreditError:
             self._counters.on_uncredited(self._streams.sessions.get(message.stream))
+            self._waits(message, now)
             return  # it will be sent again, once a question is answered with credit
         except MissingChunkError:
             missing = True
         except WireError as error:
             self._refuse(peer, message.stream, error, now)
             return
-        self._unanswered.append(_Unanswered(peer, message, missing, bundled))
+        self._unanswered.append(_Unanswered(peer, message, missing, bundled, taken))
 
-    def _gathers(self, peer: Peer, chunk: Chunk, now: float) -> bool:
-        """Return whether a chunk waits for the next of its stream; raise as `_admit` does."""
+    def _gathers(self, peer: Peer, chunk: Chunk, now: float, *, bundled: bool) -> bool:
+        """Let a chunk wait for the next of its stream, if it may; raise as `_admit` does."""
         name = chunk.stream
         if not peer.rights.may_send(name):
             return False
-        if not self._gathering.continues(chunk):
+        gathered = self._gathering.of(name)
+        if gathered is None:
             session = self._streams.sessions.get(name)
-            if name in self._gathered or not self._gathering.begins(chunk, session):
+            if session is None or not self._gathering.begins(chunk, session):
                 return False
             self._admission.require_credit(name, now)
             self._senders[name] = peer
-        self._admission.on_taken(name)
+            gathered = self._gathering.begin(session, now, Sender(peer, bundled))
+        elif gathered.sender != (peer, bundled) or not gathered.continued_by(chunk):
+            return False
+        if self._gathering.add(gathered, chunk, now):
+            self._take_gathered(name)
         return True
 
     def _take_gathered(self, name: str) -> None:
@@ -164,12 +208,16 @@ class Sources:
             return
         self._streams.sessions[name].have_arrived(*gathered.parts)
         self._apply(gathered.as_one(), gathered.arrivals[-1])
-        waiting = self._gathered.pop(name)
-        last = waiting[-1]
-        if last.bundled and all(one.peer == last.peer for one in waiting):
-            self._unanswered.append(last._replace(chunks=len(waiting)))
+        peer, bundled = gathered.sender
+        taken = [self._admission.on_taken(chunk) for chunk in gathered.chunks]
+        if bundled:  # one answer stands for all
+            last = gathered.chunks[-1]
+            self._unanswered.append(_Unanswered(peer, last, False, True, sum(taken)))
         else:
-            self._unanswered += waiting
+            self._unanswered += [
+                _Unanswered(peer, chunk, False, False, one)
+                for chunk, one in zip(gathered.chunks, taken, strict=True)
+            ]
 
     def _refuse(self, peer: Peer, stream: str | None, error: WireError, now: float) -> None:
         """Count what is not taken and, where it names its stream, tell its source why."""
@@ -179,8 +227,11 @@ class Sources:
             refused = Refused(stream=stream, reason=str(error)[:300], busy=busy)
             self._socket.send(peer, encode(refused))
 
-    def _admit(self, peer: Peer, message: Hello | Chunk | End, now: float) -> None:
-        """Apply what a source sends; raise `WireError` or `NoCreditError` if it is not taken."""
+    def _admit(self, peer: Peer, message: Hello | Chunk | End, now: float) -> int:
+        """Apply what a source sends, and return the credit that it takes.
+
+        Raises `WireError` or `NoCreditError` if it is not taken.
+        """
         name = message.stream
         if not peer.rights.may_send(name):
             raise WireError("this key may not send that stream; see monitor keys list")
@@ -191,19 +242,30 @@ class Sources:
             session = self._streams.sessions.get(name)
             if session is not None and message.session == session.state.source_session:
                 self._remember(name, peer)
-            return
+                if not self._admission.credit(name):
+                    self._waits(message, now)
+            return 0
         if not self._streams.is_news(message, now):
-            return
+            return 0
         self._admission.require_credit(name, now)
         if name not in self._streams.sessions:
             # The one that gives way to it must be none whose source is back: its chunks may wait.
-            for waiting in list(self._gathered):
+            for waiting in self._gathering.streams:
                 self._take_gathered(waiting)
+        taken = 0
         for event in self._streams.admit(message, now, self._hand_over):
             self._apply(event, now)
+            self._begun += isinstance(event, Opened)
             if isinstance(event, Chunk):
-                self._admission.on_taken(name)
+                taken += self._admission.on_taken(event)
                 self._remember(name, peer)
+        return taken
+
+    def _waits(self, message: Hello | Chunk | End, now: float) -> None:
+        """Record that the source of a message waits for credit."""
+        session = self._streams.sessions.get(message.stream)
+        if session is not None and message.session == session.state.source_session:
+            session.waited_at = now
 
     def _remember(self, name: str, peer: Peer) -> None:
         self._senders[name] = peer
@@ -239,7 +301,7 @@ class Sources:
         held = []
         together: dict[Peer, dict[tuple[str, bool, bool], Accepted]] = {}
         for one in self._unanswered:
-            peer, message, missing, bundled, chunks = one
+            peer, message, missing, bundled, taken = one
             name, resume, number = message.stream, False, 0
             if isinstance(message, Hello):
                 resume = message.resume
@@ -248,8 +310,8 @@ class Sources:
                 continue
             else:
                 number = message.number
-                if not missing:
-                    self._admission.on_answered(name, chunks)
+                if taken:
+                    self._admission.on_answered(name, taken)
             answer = self._progress(
                 name, message.session, resume=resume, number=number, missing=missing
             )

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -67,9 +67,13 @@ class HubStatus:
 
     def statuses(self, silenced_s: float) -> list[Status]:
         """Return the status of each stream; there will be no sound for ``silenced_s``."""
-        now = self._clock()
-        system = SystemState(
-            scorers=self._dispatcher.working(now),
+        now, system = self._clock(), self._system(silenced_s)
+        return [session.status(now, system) for session in self._streams.sessions.values()]
+
+    def _system(self, silenced_s: float = 0.0) -> SystemState:
+        """Return the condition of what is around the streams."""
+        return SystemState(
+            scorers=self._dispatcher.working(self._clock()),
             redelivered=self._dispatcher.redelivered,
             rejected_frames=self._rejected(),
             log_behind=self._outbox.waiting > 0,
@@ -77,14 +81,13 @@ class HubStatus:
             silenced_s=silenced_s,
             recorded=not self._outbox.unwritable,
         )
-        return [session.status(now, system) for session in self._streams.sessions.values()]
 
-    def report(self, statuses: Sequence[Status]) -> SystemReport:
-        """Return the report on the whole system, given `statuses`."""
-        now, log = self._clock(), self._log
-        scorers = self._dispatcher.working(now)
-        self._log_scorers(scorers)
-        sums = self._counters.totals(self._streams.sessions.values())
+    def report(self) -> SystemReport:
+        """Return the report on the whole system."""
+        now, log, system = self._clock(), self._log, self._system()
+        self._log_scorers(system.scorers)
+        sessions = self._streams.sessions.values()
+        sums = self._counters.totals(sessions)
         total = sums.counters
         return SystemReport(
             utc=utc_text(time.time()),
@@ -92,8 +95,8 @@ class HubStatus:
             commit=self._config.commit,
             uptime_s=round(now - self._began, 3),
             resident_bytes=resident_bytes(),
-            streams=dict(Counter("ended" if s.ended else s.state for s in statuses)),
-            scorers=scorers,
+            streams=dict(Counter(session.word(now, system) for session in sessions)),
+            scorers=system.scorers,
             received_samples=total.samples + total.duplicate_samples,
             duplicate_samples=total.duplicate_samples,
             out_of_order_samples=total.out_of_order_samples,

@@ -77,7 +77,7 @@ NO_FLAGS.setflags(write=False)
 """Where no sample of a chunk has a flag."""
 
 
-class Chunk(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="chunk"):
+class Chunk(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="chunk", omit_defaults=True):
     """Consecutive samples of the leads of one patient, from a source to the hub."""
 
     stream: StreamName

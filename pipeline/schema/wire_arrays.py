@@ -3,6 +3,7 @@
 Pure in memory: no sockets, no clock.
 """
 
+from functools import cache
 from typing import Any, Final, get_args
 
 import numpy as np
@@ -28,16 +29,22 @@ def from_array(value: Any) -> memoryview:
 
 
 def to_array(kind: Any, value: Any) -> NDArray[Any]:
-    """Return the array of one dimension in ``value``, of ``kind``; it shares the memory.
-
-    ``kind`` is asked for its type of element: from NumPy 2.5 on ``NDArray`` is an alias, and what
-    msgspec makes of it does not equal it.
-    """
+    """Return the array of one dimension in ``value``, of ``kind``; it shares the memory."""
     if not isinstance(value, bytes):
         raise TypeError("an array travels as bytes")
+    return np.frombuffer(value, dtype=_wire_type(kind))
+
+
+@cache
+def _wire_type(kind: Any) -> np.dtype[Any]:
+    """Return the type of the elements of an array of ``kind``.
+
+    ``kind`` is asked for it: from NumPy 2.5 on ``NDArray`` is an alias, and what msgspec makes of
+    it does not equal it.
+    """
     while inner := get_args(kind):  # the last one is the element's
         kind = inner[-1]
-    return np.frombuffer(value, dtype=_FLOAT32 if kind is np.float32 else _UINT8)
+    return _FLOAT32 if kind is np.float32 else _UINT8
 
 
 def lead_rows(values: NDArray[Any], leads: list[str]) -> NDArray[Any]:

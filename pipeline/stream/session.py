@@ -147,6 +147,8 @@ class StreamSession:
         self.stream = stream
         self.arrived_at = arrived_at
         """When the newest samples arrived."""
+        self.waited_at = float("-inf")
+        """When its source last showed that it waits for this hub, which gives it no credit."""
         self.refusal = ""
         """Why a chunk of the stream's own source was refused, since this hub began; empty once it
         sends samples that are taken."""
@@ -261,9 +263,12 @@ class StreamSession:
         return p50, p99
 
     def watch_source(self, now: float) -> list[Alert]:
-        """Return the alerts of a source that fell silent, or is back."""
+        """Return the alerts of a source that fell silent, or is back.
+
+        One that waits for credit is not silent.
+        """
         stream = self.stream
-        age_s = now - self.arrived_at
+        age_s = now - max(self.arrived_at, self.waited_at)
         return self.source_alarm.on_age(
             age_s,
             stream.next_sample,
@@ -296,16 +301,26 @@ class StreamSession:
         """The latest alert of every active alarm."""
         return self.stream.alarms + self.source_alarm.active
 
+    def _condition(self, now: float, system: SystemState) -> tuple[str, str]:
+        """Return state and reason; a system that cannot analyse overrules a calm signal."""
+        if self.stream.pending and not system.scorers:
+            return "not_analysable", "no scorer answers"
+        if now - self.arrived_at > STALE_S and not self.state.ending:
+            waits = now - self.waited_at <= STALE_S
+            why = "the hub takes nothing of it now" if waits else "no data from the source"
+            return "not_analysable", self.source_fault or why
+        return self.stream.condition()
+
+    def word(self, now: float, system: SystemState) -> str:
+        """Return the state of `status`, or ``ended``."""
+        over = self.ended and not system.log_behind
+        return "ended" if over else self._condition(now, system)[0]
+
     def status(self, now: float, system: SystemState) -> Status:
-        """Return the status of the stream; a system that cannot analyse overrules a calm signal."""
+        """Return the status of the stream."""
         stream, counters = self.stream, self.stream.counters
-        state, reason = stream.condition()
+        state, reason = self._condition(now, system)
         age = now - self.arrived_at
-        if stream.pending and not system.scorers:
-            state, reason = "not_analysable", "no scorer answers"
-        elif age > STALE_S and not self.state.ending:
-            reason = self.source_fault or "no data from the source"
-            state = "not_analysable"
         latency_p50_ms, latency_p99_ms = self._latencies()
         share, rhythm_s = stream.atrial_fibrillation()
         return Status(

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, Final
 
 from pipeline.errors import KeysError
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 FILE: Final = "allowed"
 _VERSION: Final = 1
 _CHECK_S: Final = 0.25
+_NAMES_KNOWN: Final = 8_192
+"""Streams of which it is remembered whether a key may send them: each chunk asks."""
+
 _PATTERN: Final = re.compile(r"[A-Za-z0-9._*?-]{1,64}", re.ASCII)
 
 INGEST: Final = "ingest"
@@ -62,7 +66,7 @@ class Rights:
 
     def may_send(self, stream: str) -> bool:
         """Say whether the stream is one that the key may send."""
-        return any(fnmatchcase(stream, pattern) for pattern in self.streams)
+        return _matches(self.streams, stream)
 
     def may_use(self, socket_name: str) -> bool:
         """Say whether the key has any right on the hub's socket of that name."""
@@ -71,6 +75,11 @@ class Rights:
         if socket_name == WORK:
             return self.score
         return self.subscribe or (socket_name == CONTROL and self.control)
+
+
+@lru_cache(maxsize=_NAMES_KNOWN)
+def _matches(patterns: tuple[str, ...], stream: str) -> bool:
+    return any(fnmatchcase(stream, pattern) for pattern in patterns)
 
 
 NO_RIGHTS: Final = Rights()

@@ -36,6 +36,10 @@ logger = logging.getLogger(__name__)
 _EVENTS: Final = int(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
 _numbers = itertools.count()
 
+_EVENTS_OF: Final = int(zmq.EVENTS)
+_POLLIN: Final = int(zmq.POLLIN)
+"""Arithmetic of enumerations takes longer than the call."""
+
 _REPORT_S: Final = 60.0
 
 SETTLED_S: Final = 3.0
@@ -64,6 +68,11 @@ _BYTES_RECEIVED: Final = struct.Struct("=128xQ")
 """Of Linux's `struct tcp_info`: `tcpi_bytes_received`."""
 
 _INT: Final = struct.Struct("=i")
+
+
+def has_input(socket: "zmq.Socket[bytes]") -> bool:
+    """Return whether there is anything to receive; a tenth of the time of ``socket.poll(0)``."""
+    return bool(int(socket.getsockopt(_EVENTS_OF)) & _POLLIN)
 
 
 class ConnectionLimits(NamedTuple):
@@ -108,7 +117,7 @@ class Connections:
         self._held_bytes = held_bytes
         self._looked_at = float("-inf")
         self._watched = socket
-        self._publishes = socket.type == zmq.PUB
+        self._publishes = socket.type == zmq.XPUB
         self._waiting: dict[int, _Connection] = {}
         """Those that have sent nothing, by descriptor, the newest last."""
         self._open: dict[int, _Connection] = {}
@@ -130,7 +139,7 @@ class Connections:
 
     def update(self) -> None:
         """Take in what was accepted and lost since the last call; shut down what is too many."""
-        while self.monitor.poll(0):
+        while has_input(self.monitor):
             event = recv_monitor_message(self.monitor)
             descriptor = int(event["value"])
             match event["event"]:

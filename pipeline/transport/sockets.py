@@ -28,7 +28,7 @@ import zmq
 from pipeline.errors import EndpointError
 from pipeline.transport.access_list import ALL_RIGHTS, Rights
 from pipeline.transport.auth import Authenticator
-from pipeline.transport.connections import USUAL_LIMITS, ConnectionLimits
+from pipeline.transport.connections import USUAL_LIMITS, ConnectionLimits, has_input
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.zmq_socket import DATA_FRAME_BYTES, QUEUE, ROUTER_QUEUE, ZmqSocket
 
@@ -39,6 +39,10 @@ SUBSCRIBER_FRAME_BYTES: Final = 512
 """Largest inbound frame of a `Publisher`: its own topics have 72 bytes at most, and the longest
 command of a handshake with keys some 300."""
 
+OPTIONAL: Final = ("beat/", "signal/", "status/", "window/")
+"""Topics with a message for each beat or stream, which cost more to encode than to send."""
+
+_POLLIN: Final = int(zmq.POLLIN)
 _REBIND_S: Final = 1.0
 
 PEER_QUEUE: Final = 100
@@ -96,10 +100,9 @@ class Router(ZmqSocket):
         assert self._connections is not None
         self._connections.update()
         for _ in range(most):
-            try:
-                frames = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
-            except zmq.Again:
+            if not has_input(self._socket):
                 return
+            frames = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
             user, rights = self._sender(frames[-1])
             self._connections.on_frame(frames[-1], user)
             if len(frames) != 2 or not rights.may_use(self._socket_name):
@@ -186,9 +189,12 @@ class Dealer(ZmqSocket):
 
 
 class Publisher(ZmqSocket):
-    """Live messages to all subscribers; a slow one loses some, and none delays another."""
+    """Live messages to all subscribers; a slow one loses some, and none delays another.
 
-    _kind = zmq.PUB
+    It knows which of the `OPTIONAL` topics anybody subscribes to: nobody need encode the others.
+    """
+
+    _kind = zmq.XPUB
     _max_frame = SUBSCRIBER_FRAME_BYTES
 
     def __init__(
@@ -201,6 +207,8 @@ class Publisher(ZmqSocket):
     ) -> None:
         """Bind to an address; see `Router` for the arguments."""
         self._subscribers = auth.subscribers() if auth is not None else frozenset()
+        self._subscriptions = dict.fromkeys(OPTIONAL, 0)
+        """How many different subscriptions cover each of these topics, or a part of it."""
         super().__init__(bind=bind, auth=auth, socket_name=socket_name, listener=listener)
 
     def _configure(self, socket: "zmq.Socket[bytes]") -> None:
@@ -218,6 +226,25 @@ class Publisher(ZmqSocket):
                 self._disconnect_all()
             self._subscribers = subscribers
         self._send([topic.encode("ascii"), body])
+        self._read_subscriptions()
+
+    def wants(self, topic: str) -> bool:
+        """Return whether anybody may subscribe to ``topic``: always but for `OPTIONAL` ones."""
+        prefix = topic[: topic.find("/") + 1]
+        if self._subscriptions.get(prefix) == 0:
+            self._read_subscriptions()
+        return self._subscriptions.get(prefix) != 0
+
+    def _read_subscriptions(self) -> None:
+        """Count what is subscribed to and no longer: libzmq says so of the first and the last."""
+        while has_input(self._socket):
+            change, *more = self._socket.recv_multipart(zmq.DONTWAIT)
+            if more or change[:1] not in (b"\0", b"\1"):
+                continue  # a message: none of our subscribers sends any
+            prefix, step = change[1:], 1 if change[0] else -1
+            for topic in OPTIONAL:
+                if prefix.startswith(topic.encode()) or topic.encode().startswith(prefix):
+                    self._subscriptions[topic] += step
 
     def _disconnect_all(self) -> None:
         """End every connection: libzmq cannot end that of one subscriber.
@@ -225,6 +252,7 @@ class Publisher(ZmqSocket):
         The others connect again within a second and ask for what they missed by number.
         """
         self._shut(self._socket, 0)
+        self._subscriptions = dict.fromkeys(OPTIONAL, 0)
         deadline = time.monotonic() + _REBIND_S
         while True:
             try:
@@ -261,9 +289,7 @@ class Subscription(ZmqSocket):
 
 def wait(sockets: Sequence[ZmqSocket], timeout_s: float) -> None:
     """Return when one of ``sockets`` has something to receive, or after ``timeout_s``."""
-    poller = zmq.Poller()
-    for one in sockets:
-        poller.register(one._socket, zmq.POLLIN)
-        if one._monitor is not None:
-            poller.register(one._monitor, zmq.POLLIN)
-    poller.poll(math.ceil(max(0.0, timeout_s) * 1_000))
+    watched = [one._socket for one in sockets]
+    watched += [one._monitor for one in sockets if one._monitor is not None]
+    timeout_ms = math.ceil(max(0.0, timeout_s) * 1_000)
+    zmq.zmq_poll([(one, _POLLIN) for one in watched], timeout_ms)

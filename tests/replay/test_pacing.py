@@ -40,6 +40,22 @@ def test_without_a_wait_it_says_what_is_due_and_no_more() -> None:
     assert clock.longest_s == 0.0
 
 
+def test_readers_of_one_rate_that_begin_at_different_moments_are_due_together() -> None:
+    """So many of them wake their reader once; none waits a block longer for it."""
+    clock = Clock()
+    begun_s, pacers = [], []
+    for _ in range(5):
+        pacer = Pacer(360.0, 1.0, clock=clock, wait=None)
+        pacer.wait_for(7)
+        begun_s.append(clock.now_s)
+        pacers.append(pacer)
+        clock.now_s += 0.007
+    late_s = [pacer.due_at - at - 7 / 360 for pacer, at in zip(pacers, begun_s, strict=True)]
+    blocks = [pacer.due_at * 360 / 7 for pacer in pacers]
+    assert all(0 <= late < 7 / 360 for late in late_s)
+    assert all(abs(block - round(block)) < 1e-6 for block in blocks)
+
+
 @pytest.mark.parametrize(("rate_hz", "speed"), [(360.0, 1.0), (250.0, 20.0), (128.3, 1.5)])
 def test_an_hour_drifts_by_less_than_one_block(rate_hz: float, speed: float) -> None:
     """Waits that are each 1.7 ms too long do not add up."""

@@ -20,7 +20,7 @@ from pipeline.kafka.alerts import AlertReader
 from pipeline.kafka.brokers import Cluster, failures_in_a_line, load_settings
 from pipeline.kafka.topics import Topics, partition_of
 from pipeline.schema.public import Alert
-from tests.support.kafka import Brokers, Command, GatewayProcess
+from tests.support.kafka import Brokers, Command, GatewayProcess, Process
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports
 from tests.support.running import CONFIG, until
@@ -190,6 +190,11 @@ def test_a_record_goes_through_all_commands(tmp_path: Path) -> None:
             return len(received) >= len(expected)
 
         until(got_all)
+        cluster = ["--kafka", brokers.addresses, "--prefix", brokers.topics.prefix]
+        printed = ["alerts", *cluster, "--position", str(tmp_path / "read"), "--json"]
+        with Process(*child_command(printed)) as alerts:
+            alerts.wait_for(lambda lines: len(lines) >= len(expected))
+            assert alerts.end() == 0  # by SIGTERM, as the others
     assert sorted((one.episode, one.state) for one in received) == expected
 
 

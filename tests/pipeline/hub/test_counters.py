@@ -81,7 +81,7 @@ def status_of(
         counters,
         SimpleNamespace(sessions=dict(enumerate(sessions))),
         dispatcher,
-        SimpleNamespace(fault="", unwritable=""),
+        SimpleNamespace(fault="", unwritable="", waiting=0),
         SimpleNamespace(path=Path("/ward/3/a.sqlite"), log_id="l", last_seq=0, low_water_seq=1),
         SimpleNamespace(rejected=0),
         SimpleNamespace(active=[]),
@@ -91,7 +91,7 @@ def status_of(
 
 def report_of(counters: HubCounters, **parts: Any) -> SystemReport:
     """Return the report on a hub without streams, but for ``parts``."""
-    return status_of(counters, **parts).report([])
+    return status_of(counters, **parts).report()
 
 
 def session_of(counters: Counters, shed: int) -> StreamSession:
@@ -144,7 +144,7 @@ def test_what_concerns_the_system_is_logged_once(caplog: pytest.LogCaptureFixtur
     )  # fmt: skip
     with caplog.at_level(logging.INFO, logger="pipeline.hub.status"):
         for _ in range(6):
-            status.report([])
+            status.report()
         status.on_alert(alert)
         status.on_alert(msgspec.structs.replace(alert, stream="s", kind="no_data"))
         status.on_alert(msgspec.structs.replace(alert, stream="s", kind="asystole"))

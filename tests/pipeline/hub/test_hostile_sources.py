@@ -8,7 +8,12 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.errors import LogError
-from pipeline.hub.admission import CHUNKS_UNDER_WAY, MOST_ROOM, NoCreditError
+from pipeline.hub.admission import (
+    CHUNKS_UNDER_WAY,
+    MOST_ROOM,
+    SHORT_UNDER_WAY,
+    NoCreditError,
+)
 from pipeline.log.reader import LogReader
 from pipeline.schema.messages import (
     MAX_CHUNK_S,
@@ -110,14 +115,14 @@ def test_of_a_turn_no_more_than_the_credit_is_taken(tmp_path: Path) -> None:
         one.accepted(source, chunk(1))
         for _ in range(CHUNKS_UNDER_WAY):
             admission.require_credit("s", 0.0)
-            admission.on_taken("s")
+            admission.on_taken(chunk(1))
         with pytest.raises(NoCreditError):
             admission.require_credit("s", 0.0)
         source.send(encode(chunk(2)))
         until(lambda: bool(one.turns(1)) or one.hub._counters.uncredited_chunks == 1)
         assert one.hub._streams.sessions["s"].state.number == 1
         for _ in range(CHUNKS_UNDER_WAY):
-            admission.on_answered("s")
+            admission.on_answered("s", SHORT_UNDER_WAY)
 
         for number in range(2, 31):
             assert source.send(encode(chunk(number)))

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.hub.gathering import GATHER_S, MANY
+from pipeline.hub.admission import CHUNKS_UNDER_WAY, NoCreditError
+from pipeline.hub.gathering import GATHER_S, LONGEST_GATHER_S, MANY, gather_s
 from pipeline.schema.bundles import answers_in, bundled
 from pipeline.schema.messages import Accepted, Chunk, Refused, encode
 from pipeline.signal.samples import SampleBlock, in_blocks
@@ -140,7 +142,7 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
 
 
 def test_what_waits_for_more_of_its_stream_is_not_acknowledged(ward: Ward) -> None:
-    """A chunk of many live streams is in the log after a tenth of a second, and answered then."""
+    """A chunk of many live streams is in the log after `GATHER_S`, and answered then."""
     one = ward.one
     ward.send(short("bed-0", 2))
     assert ward.written("bed-0") == 1
@@ -228,3 +230,43 @@ def test_few_streams_wait_for_nothing(tmp_path: Path) -> None:
         for number in (1, 2, 3):
             answer = one.accepted(source, short("alone", number))
             assert answer.written == number
+
+
+def test_many_streams_that_begin_at_once_do_not_hold_up_the_hub(tmp_path: Path) -> None:
+    """Of a frame with new streams a few begin in each turn; all of them have begun soon."""
+    names = [f"new-{n}" for n in range(100)]
+    with hub_by_hand(tmp_path / "log") as one:
+        ward = Ward(one)
+        [frame] = bundled([encode(short(name, 1)) for name in names], 1 << 17)
+        until(lambda: ward.source.send(frame))
+        begun = [0]
+        while begun[-1] < len(names):
+            ward.turn()
+            begun.append(len(one.hub._streams.sessions))
+        assert max(after - before for before, after in pairwise(begun)) <= 16
+        until(lambda: ward.turn() or all(ward.written(name) == 1 for name in names))
+
+
+def test_the_more_streams_are_live_the_longer_chunks_wait_up_to_half_a_second() -> None:
+    """Among few streams nothing waits."""
+    waits = [gather_s(n) for n in range(5_000)]
+    assert set(waits[:MANY]) == {0.0}
+    assert waits[MANY] == GATHER_S
+    assert waits == sorted(waits)
+    assert waits[-1] == LONGEST_GATHER_S == 0.5
+
+
+def test_short_chunks_have_credit_for_as_long_as_they_wait(tmp_path: Path) -> None:
+    """A source is not stopped because its chunks wait for more; long ones have the usual credit."""
+    with hub_by_hand(tmp_path / "log") as one:
+        source = one.connect("ingest")
+        answer = one.accepted(source, short("bed", 1))
+        assert answer.credit * SHORT / 360.0 > LONGEST_GATHER_S
+        for _ in range(answer.credit):
+            one.hub._admission.require_credit("bed", 0.0)
+            one.hub._admission.on_taken(short("bed", 2))
+        with pytest.raises(NoCreditError):
+            one.hub._admission.require_credit("bed", 0.0)
+        one.hub._admission.on_answered("bed", answer.credit)
+        second = chunk(2, np.zeros(360), stream="bed", first_sample=SHORT)
+        assert one.accepted(source, second).credit == CHUNKS_UNDER_WAY

@@ -5,11 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.alarms.system import STALE_S
 from pipeline.clients.ingest import IngestClient
+from pipeline.schema.bundles import bundled
+from pipeline.schema.messages import Hello, encode
 from pipeline.schema.public import BeatNote, Public, Status
 from pipeline.signal.samples import SampleBlock
+from pipeline.transport.sockets import wait
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
+from tests.support.hub_by_hand import HubByHand, chunk, hub_by_hand
 from tests.support.running import (
+    DEADLINE_S,
     receive_until_ended,
     running_hub,
     running_worker,
@@ -101,3 +107,50 @@ def test_a_record_is_slowed_down_and_loses_nothing(
     assert last.sample == x.size
     assert last.beats > 100
     assert np.isclose(last.duration_s, x.size / FS)
+
+
+def silences(one: HubByHand) -> list[str]:
+    """Return the states of the alarm that a source is silent, in order."""
+    return [alert.state for alert in one.hub._log.read(1, 1_000) if alert.kind == "no_data"]
+
+
+def test_a_source_that_waits_for_credit_is_not_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for it all the time; once it asks no more, it is."""
+    monkeypatch.setattr("pipeline.hub.admission.MOST_ROOM", 5)
+    x = SyntheticPatient(PatientConfig(seed=4)).generate(30 * FS).samples
+    with hub_by_hand(tmp_path / "log") as one:
+        source, credit, number = one.connect("ingest"), 1, 0
+        while credit:
+            seconds = slice(number * FS, (number + 1) * FS)
+            number += 1
+            credit = one.accepted(source, chunk(number, x[seconds])).credit
+            one.later_s += 0.5
+        for _ in range(10):
+            assert one.accepted(source, Hello(stream="s", session="a")).credit == 0
+            one.later_s += 0.5
+            one.turns()
+        (status,) = one.hub._state()[1]
+        assert (silences(one), status.data_age_s > STALE_S) == ([], True)
+        assert "no data" not in status.reason
+        one.later_s += STALE_S
+        one.turns()
+        assert silences(one) == ["on"]
+
+
+def test_a_source_whose_samples_may_wait_in_the_socket_is_not_silent(tmp_path: Path) -> None:
+    """A hub that has not read all that came cannot know."""
+    hello = encode(Hello(stream="other"))
+    [more_than_a_turn_reads] = bundled([hello] * 200, 1 << 17)
+    with hub_by_hand(tmp_path / "log") as one:
+        one.stop_clock()
+        source = one.connect("ingest")
+        one.accepted(source, chunk(1))
+        one.later_s += STALE_S + 0.5
+        assert source.send(more_than_a_turn_reads)
+        wait([one.hub._sockets.ingest], DEADLINE_S)
+        one.hub.turn()
+        assert silences(one) == []
+        one.turns()
+        assert silences(one) == ["on"]

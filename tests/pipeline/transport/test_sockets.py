@@ -88,6 +88,27 @@ def test_live_messages_reach_subscribers_of_their_topic() -> None:
         assert set(got) == {(b"alert/100", b"yes")}
 
 
+def test_a_publisher_knows_what_nobody_subscribes_to() -> None:
+    """As soon as somebody does it is wanted, and no longer once the last one has gone."""
+    with Publisher(ANY) as publisher:
+
+        def wanted(topic: str) -> bool:
+            publisher.publish("heartbeat", b"")
+            return publisher.wants(topic)
+
+        assert wanted("alert/100")
+        assert not wanted("signal/100")
+        with Subscription(publisher.endpoint, ["signal/100"]):
+            with Subscription(publisher.endpoint, ["signal/", "s", "other"]):
+                until(lambda: publisher.wants("signal/100") and publisher.wants("status/100"))
+                assert not wanted("window/100")
+            until(lambda: not wanted("status/100"))
+            assert wanted("signal/7")
+        until(lambda: not wanted("signal/100"))
+        with Subscription(publisher.endpoint, [""]):
+            until(lambda: publisher.wants("window/100"))
+
+
 @pytest.mark.parametrize(
     "address",
     [

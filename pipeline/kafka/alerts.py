@@ -10,13 +10,13 @@ reader remembers one id for each partition.
 import contextlib
 import json
 import re
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from pipeline.errors import ConfigError, WireError
-from pipeline.kafka.brokers import ANSWER_S, Cluster
+from pipeline.kafka.brokers import Cluster
+from pipeline.kafka.reading import messages, offsets
 from pipeline.schema.public import Alert, decode_alert
 
 if TYPE_CHECKING:
@@ -97,34 +97,32 @@ def alert_in(message: "Message") -> ReadAlert:
     return ReadAlert(partition, AlertId(term, offset, place), decode_alert(message.value() or b""))
 
 
-def newest_term(reader: "Consumer", topic: str, partition: int, version: str) -> int:
-    """Return the term for a worker of ``version`` that finds no snapshot of a partition.
+def newest_term(
+    reader: "Consumer", topic: str, partition: int, version: str, stop: Callable[[], bool]
+) -> tuple[int, int]:
+    """Return the newest term of a partition, and the one for a worker that finds no snapshot.
 
-    That of the newest alerts, if they follow from the same rules: what such a worker derives again
-    are repeats. Else the next one.
+    The same one, if its alerts follow from the same rules: what such a worker derives again are
+    repeats. Else the next one.
 
     Args:
         reader: a consumer that is in no group.
         topic: of alerts.
         partition: its number.
         version: of the worker's rules.
-    """
-    from confluent_kafka import TopicPartition
+        stop: whether to give up.
 
-    low, high = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_S)
-    first = max(low, high - _TAIL)
-    reader.assign([TopicPartition(topic, partition, first)])
+    Raises:
+        EndpointError: the brokers do not give the alerts for half a minute, or ``stop`` is true.
+    """
+    low, high = offsets(reader, topic, partition, stop)
     found: list[tuple[int, bool]] = []
-    deadline = time.monotonic() + ANSWER_S
-    while first < high and time.monotonic() < deadline:
-        for message in reader.consume(high - first, 0.1):
-            first += 1
-            with contextlib.suppress(WireError):
-                term = alert_in(message).id.term
-                found.append((term, dict(message.headers() or []).get(RULES) == version.encode()))
-    reader.unassign()
+    for message in messages(reader, topic, partition, max(low, high - _TAIL), _TAIL, stop):
+        with contextlib.suppress(WireError):
+            term = alert_in(message).id.term
+            found.append((term, dict(message.headers() or []).get(RULES) == version.encode()))
     term, same = max(found, default=(0, True))
-    return term if same else term + 1
+    return term, term if same else term + 1
 
 
 _TAIL: Final = 100

@@ -122,7 +122,7 @@ class Cluster:
         try:
             return kind(settings, logger=logger)
         except Exception as error:
-            raise ConfigError(f"the Kafka client refuses its settings: {_reason(error)}") from None
+            raise ConfigError(f"the Kafka client refuses its settings: {reason(error)}") from None
 
     def partitions(self, names: Sequence[str]) -> int:
         """Return how many partitions each of the topics ``names`` has.
@@ -171,7 +171,7 @@ class Cluster:
             try:
                 done.result(ANSWER_S)
             except Exception as error:
-                raise ConfigError(f"cannot create the topic {name}: {_reason(error)}") from None
+                raise ConfigError(f"cannot create the topic {name}: {reason(error)}") from None
 
     def values(self, topic: str) -> Iterator[bytes]:
         """Yield the values of all messages that a topic holds now, partition by partition.
@@ -205,7 +205,7 @@ class Cluster:
             known = admin.list_topics(timeout=ANSWER_S).topics
         except KafkaException as error:
             raise EndpointError(
-                f"no Kafka broker answers at {self.brokers[:200]}: {_reason(error)}"
+                f"no Kafka broker answers at {self.brokers[:200]}: {reason(error)}"
             ) from None
         return {name: len(topic.partitions) for name, topic in known.items() if not topic.error}
 
@@ -236,8 +236,8 @@ def _on_error(error: "KafkaError") -> None:
         logger.warning("%s", error.str())
 
 
-def _reason(error: BaseException) -> str:
-    """Return what is wrong in a line."""
+def reason(error: BaseException) -> str:
+    """Return what is wrong, in a line."""
     first = error.args[0] if error.args else error
     text = first.str() if hasattr(first, "str") else str(first)
     return " ".join((text or type(error).__name__).split())[:200]
@@ -251,7 +251,7 @@ def failures_in_a_line() -> Iterator[None]:
     try:
         yield
     except KafkaException as error:
-        raise EndpointError(f"the cluster cannot be used: {_reason(error)}") from None
+        raise EndpointError(f"the cluster cannot be used: {reason(error)}") from None
 
 
 def is_fatal(error: "KafkaError | None") -> bool:

@@ -12,15 +12,16 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from pipeline.errors import EndpointError, SnapshotError
-from pipeline.kafka.alerts import ID, RULES, AlertId, newest_term
+from pipeline.errors import EndpointError
+from pipeline.kafka.alerts import ID, RULES, AlertId
 from pipeline.kafka.brokers import ANSWER_S, Cluster, failures_in_a_line, is_fatal
-from pipeline.kafka.partition import Partition, Rules, Step, score_all
+from pipeline.kafka.ownership import Owned, Takeover
+from pipeline.kafka.partition import Rules, Step, score_all
+from pipeline.kafka.reading import retried
 from pipeline.kafka.screens import Screens
-from pipeline.kafka.snapshots import Saving, load
+from pipeline.kafka.snapshots import Saving
 from pipeline.schema.alert import published, timed, utc_text
 from pipeline.schema.partition_log import encode_answer, encode_batch, encode_silent
 from pipeline.schema.public import encode_json
@@ -39,46 +40,6 @@ _WAIT_S: Final = 0.1
 _CLOCK_S: Final = 0.25
 _LEAVE_S: Final = 20.0
 """Within this time what is under way is delivered when partitions are given up."""
-
-
-@dataclass(slots=True)
-class _Owned:
-    """A partition of this worker."""
-
-    partition: Partition
-    answered_to: int
-    """Messages before this offset were there before this worker: they were answered, or those who
-    sent them ask again."""
-    save_due: float
-    saved_offset: int
-    produced: int = 0
-    """Alerts that were handed to the producer,"""
-    delivered: int = 0
-    """and those that the broker has."""
-    failure: str = ""
-    """Why an alert was not delivered."""
-    saving: Saving | None = None
-    """The snapshot under way; it counts once so many alerts are delivered:"""
-    needed: int = 0
-
-    def on_delivery(self, error: "KafkaError | None", message: "Message") -> None:
-        """Count an alert that the broker has."""
-        if error is None:
-            self.delivered += 1
-        else:
-            self.failure = self.failure or error.str()
-
-    @property
-    def can_commit(self) -> bool:
-        """Whether the snapshot under way is complete, and so are the alerts before it."""
-        saving = self.saving
-        return saving is not None and saving.written and self.delivered >= self.needed
-
-    def commit(self, member: "Consumer", *, wait: bool = False) -> None:
-        """Let the group commit the snapshot under way, if it is complete."""
-        if self.saving is not None and self.can_commit:
-            self.saving.commit(member, wait=wait)
-            self.saving = None
 
 
 class Worker:
@@ -119,7 +80,7 @@ class Worker:
         self._stop = stop
         self._snapshot_s = snapshot_s
         self._on_owned = on_owned
-        self._owned: dict[int, _Owned] = {}
+        self._owned: dict[int, Owned] = {}
         self._failure = ""
         self._clock_due = 0.0
         self.repeats = 0
@@ -130,6 +91,15 @@ class Worker:
         self._screens = Screens(self._producer, topics.live) if screens else None
         self._reader = cluster.reader()
         self._member = cluster.member()
+        self._takeover = Takeover(
+            topics=topics,
+            rules=rules,
+            producer=self._producer,
+            reader=self._reader,
+            member=self._member,
+            snapshot_s=snapshot_s,
+            stop=stop,
+        )
         self._member.subscribe(
             [topics.chunks],
             on_assign=self._on_assign,
@@ -291,7 +261,7 @@ class Worker:
             self._save(number, owned)
             begun = True
 
-    def _save(self, number: int, owned: _Owned) -> None:
+    def _save(self, number: int, owned: Owned) -> None:
         try:
             owned.saving = Saving(self._producer, self._topics, number, owned.partition.saved())
         except BufferError:  # the brokers take nothing now: the snapshot before this one stays
@@ -317,36 +287,36 @@ class Worker:
         from confluent_kafka import TopicPartition
 
         starts = []
-        for committed in member.committed(partitions, timeout=ANSWER_S) if partitions else []:
-            number = committed.partition
-            owned = self._owned[number] = self._loaded(committed)
-            starts.append(TopicPartition(self._topics.chunks, number, owned.partition.next_offset))
+        try:
+            for committed in self._committed(member, partitions):
+                if (owned := self._takeover.owned(committed)) is None:
+                    logger.info("the group has given this worker up: it joins again")
+                    continue
+                number = committed.partition
+                self._owned[number] = owned
+                starts.append(
+                    TopicPartition(self._topics.chunks, number, owned.partition.next_offset)
+                )
+        except EndpointError:
+            if not self._stop():
+                raise
         member.incremental_assign(starts)
         self._tell("has taken", [one.partition for one in starts])
 
-    def _loaded(self, committed: "TopicPartition") -> _Owned:
-        """Return a partition as its newest snapshot has it."""
-        from confluent_kafka import TopicPartition
+    def _committed(
+        self, member: "Consumer", partitions: "list[TopicPartition]"
+    ) -> "list[TopicPartition]":
+        """Return what the group has committed: all of it, for what is missing would be lost."""
+        from confluent_kafka import KafkaException
 
-        number, now = committed.partition, time.monotonic()
-        saved, lost = None, False
-        try:
-            saved = load(self._reader, self._topics.snapshots, committed, self._stop)
-        except SnapshotError as error:
-            logger.error("partition %d begins again: %s", number, error)
-            lost = True
-        partition = Partition(self._rules, time.time, now, saved)
-        for message in partition.lost.values():
-            logger.error("partition %d: %s", number, message)
-        oldest, end = self._reader.get_watermark_offsets(
-            TopicPartition(self._topics.chunks, number), timeout=ANSWER_S
-        )
-        if saved is None:
-            version = "" if lost else self._rules.version  # what was derived, nobody can again
-            partition.term = newest_term(self._reader, self._topics.alerts, number, version)
-            partition.next_offset = max(committed.offset, oldest, 0)
-        due = now + self._snapshot_s * (0.5 + 0.5 * (number % 16) / 16)  # not all at a time
-        return _Owned(partition, end, due, partition.next_offset)
+        def ask() -> "list[TopicPartition]":
+            found = member.committed(partitions, timeout=ANSWER_S) if partitions else []
+            for one in found:
+                if one.error is not None:
+                    raise KafkaException(one.error)
+            return found
+
+        return retried(ask, self._stop)
 
     def _on_revoke(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
         given = [one.partition for one in partitions if one.partition in self._owned]

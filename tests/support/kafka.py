@@ -241,6 +241,11 @@ class Feed:
         except BaseException as error:
             self.failure = error
 
+    @property
+    def alive(self) -> bool:
+        """Whether it sends."""
+        return self._thread.is_alive()
+
     def join(self) -> None:
         """Wait for the end; raise what it raised."""
         self._thread.join(DEADLINE_S)

@@ -1,0 +1,137 @@
+"""A partition of a worker, and how it is taken over from whoever had it before.
+
+It continues from the snapshot to which the group's commit points. Where that cannot be read now, it
+is asked for again; where it is damaged, or follows from other rules, the partition begins a new
+*term*, whose alerts have ids of their own. A new term is committed before its first alert is
+written: so whoever takes the partition over next begins no earlier term, and a worker that the
+group has given up meanwhile writes nothing of it.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pipeline.errors import EndpointError, SnapshotError
+from pipeline.kafka.alerts import newest_term
+from pipeline.kafka.partition import Partition, Rules
+from pipeline.kafka.reading import offsets
+from pipeline.kafka.snapshots import Saving, load
+from pipeline.kafka.topics import Topics
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+
+logger = logging.getLogger(__name__)
+
+_WAIT_S: Final = 0.1
+_ATTEMPTS: Final = 60
+"""So often a term that the group does not take is offered again, if the brokers are to blame."""
+
+
+@dataclass(slots=True)
+class Owned:
+    """A partition of a worker."""
+
+    partition: Partition
+    answered_to: int
+    """Messages before this offset were there before this worker: they were answered, or those who
+    sent them ask again."""
+    save_due: float
+    saved_offset: int
+    produced: int = 0
+    """Alerts that were handed to the producer,"""
+    delivered: int = 0
+    """and those that the broker has."""
+    failure: str = ""
+    """Why an alert was not delivered."""
+    saving: Saving | None = None
+    """The snapshot under way; it counts once so many alerts are delivered:"""
+    needed: int = 0
+
+    def on_delivery(self, error: "KafkaError | None", message: "Message") -> None:
+        """Count an alert that the broker has."""
+        if error is None:
+            self.delivered += 1
+        else:
+            self.failure = self.failure or error.str()
+
+    @property
+    def can_commit(self) -> bool:
+        """Whether the snapshot under way is complete, and so are the alerts before it."""
+        saving = self.saving
+        return saving is not None and saving.written and self.delivered >= self.needed
+
+    def commit(self, member: "Consumer", *, wait: bool = False) -> None:
+        """Let the group commit the snapshot under way, if it is complete."""
+        if self.saving is not None and self.can_commit:
+            self.saving.commit(member, wait=wait)
+            self.saving = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takeover:
+    """What a worker needs to take partitions over."""
+
+    topics: Topics
+    rules: Rules
+    producer: "Producer"
+    reader: "Consumer"
+    """In no group."""
+    member: "Consumer"
+    """Of the group of workers."""
+    snapshot_s: float
+    stop: Callable[[], bool]
+
+    def owned(self, committed: "TopicPartition") -> Owned | None:
+        """Return a partition as its newest snapshot has it; None if the group has given us up.
+
+        Args:
+            committed: offset and metadata that the group has committed.
+
+        Raises:
+            EndpointError: the brokers do not answer for half a minute, or ``stop`` is true.
+        """
+        number, now = committed.partition, time.monotonic()
+        saved, lost = None, False
+        try:
+            saved = load(self.reader, self.topics.snapshots, committed, self.stop)
+        except SnapshotError as error:
+            logger.error("partition %d begins again: %s", number, error)
+            lost = True
+        partition = Partition(self.rules, time.time, now, saved)
+        for message in partition.lost.values():
+            logger.error("partition %d: %s", number, message)
+        oldest, end = offsets(self.reader, self.topics.chunks, number, self.stop)
+        known = 0 if saved is None else saved.term
+        if saved is None:
+            version = "" if lost else self.rules.version  # what was derived, nobody can again
+            known, partition.term = newest_term(
+                self.reader, self.topics.alerts, number, version, self.stop
+            )
+            partition.next_offset = max(committed.offset, oldest, 0)
+        if partition.term != known and not self._begin_term(number, partition):
+            return None
+        due = now + self.snapshot_s * (0.5 + 0.5 * (number % 16) / 16)  # not all at a time
+        return Owned(partition, end, due, partition.next_offset)
+
+    def _begin_term(self, number: int, partition: Partition) -> bool:
+        """Commit the state with a new term; return False if the group has given us up."""
+        from confluent_kafka import KafkaError
+
+        gone = {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID}
+        gone.add(KafkaError.FENCED_INSTANCE_ID)
+        for _ in range(_ATTEMPTS):
+            saving = Saving(self.producer, self.topics, number, partition.saved())
+            while not saving.written and not self.stop():
+                self.producer.poll(_WAIT_S)
+            if self.stop():
+                raise EndpointError("asked to end while a term began")
+            refusal = saving.commit(self.member, wait=True)
+            if refusal is None:
+                return True
+            if refusal in gone:
+                return False
+            self.producer.poll(_WAIT_S)
+        raise EndpointError(f"the group does not take the new term of partition {number}")

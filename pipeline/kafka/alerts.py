@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from pipeline.errors import ConfigError, WireError
-from pipeline.kafka.brokers import Cluster
+from pipeline.errors import ConfigError, EndpointError, WireError
+from pipeline.kafka.brokers import Cluster, is_fatal
 from pipeline.kafka.reading import messages, offsets
+from pipeline.kafka.skipped import Skipped
 from pipeline.schema.public import Alert, decode_alert
 
 if TYPE_CHECKING:
@@ -76,25 +77,50 @@ def positions_text(positions: Positions) -> str:
 def positions_of(text: str | bytes) -> dict[int, PartitionPosition]:
     """Return the positions that `positions_text` wrote; raise `ValueError` for anything else."""
     try:
-        return {
-            int(p): PartitionPosition(int(offset), AlertId(int(term), int(at), int(place)))
-            for p, (offset, term, at, place) in json.loads(text).items()
-        }
+        return {int(p): _position(*numbers) for p, numbers in json.loads(text).items()}
     except (AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"no positions: {error}") from None
 
 
+def _position(next_offset: object, *newest: object) -> PartitionPosition:
+    for number in (next_offset, *newest):
+        if type(number) is not int or not -1 <= number < 2**63:
+            raise ValueError(f"no position: {number!r}")
+    if next_offset == -1:
+        raise ValueError("no position before the first alert")
+    return PartitionPosition(next_offset, AlertId(*newest))  # type: ignore[arg-type]
+
+
 def alert_in(message: "Message") -> ReadAlert:
     """Return the alert in a message; raise `WireError` where it is none of ours."""
-    headers = dict(message.headers() or [])
-    name = headers.get(ID)
+    id_, alert = alert_of(headers_of(message).get(ID), message.value() or b"")
+    partition = message.partition()
+    assert partition is not None
+    return ReadAlert(partition, id_, alert)
+
+
+def alert_of(name: object, value: bytes) -> tuple[AlertId, Alert]:
+    """Return the id in a header and the alert in a message's value.
+
+    Raises:
+        WireError: one of them is none of ours.
+    """
     match = _ID.fullmatch(name) if isinstance(name, bytes) else None
     if match is None:
         raise WireError("an alert without its id")
     term, offset, place = (int(one) for one in match.groups())
-    partition = message.partition()
-    assert partition is not None
-    return ReadAlert(partition, AlertId(term, offset, place), decode_alert(message.value() or b""))
+    return AlertId(term, offset, place), decode_alert(value)
+
+
+def headers_of(message: "Message") -> dict[str, object]:
+    """Return the headers of a message by name; none where a name is no text.
+
+    The client library raises `SystemError` for a name that is not UTF-8.
+    """
+    try:
+        return dict(message.headers() or [])
+    except (SystemError, UnicodeDecodeError):
+        return {}
 
 
 def newest_term(
@@ -120,7 +146,7 @@ def newest_term(
     for message in messages(reader, topic, partition, max(low, high - _TAIL), _TAIL, stop):
         with contextlib.suppress(WireError):
             term = alert_in(message).id.term
-            found.append((term, dict(message.headers() or []).get(RULES) == version.encode()))
+            found.append((term, headers_of(message).get(RULES) == version.encode()))
     term, same = max(found, default=(0, True))
     return term, term if same else term + 1
 
@@ -138,7 +164,8 @@ class AlertReader:
         """Begin where ``positions`` are; else at the beginning, or with what comes from now on.
 
         Raises:
-            ConfigError: the topic is missing, or a setting is refused.
+            ConfigError: the topic is missing, a setting is refused, or the positions are those of
+                another topic.
             EndpointError: no broker answers.
         """
         topic = cluster.topics.alerts
@@ -148,7 +175,7 @@ class AlertReader:
         self._positions = dict(positions or {})
         if unknown := sorted(p for p in self._positions if not 0 <= p < count):
             raise ConfigError(f"{topic} has no partition {unknown[0]}: another cluster's position")
-        self.rejected = 0
+        self.skipped = Skipped(topic)
         """Messages that were no alerts of ours."""
         self.removed = 0
         """Messages that the cluster had removed before they were read."""
@@ -156,10 +183,22 @@ class AlertReader:
         starts = []
         for partition in range(count):
             known = self._positions.get(partition)
+            if known is not None:
+                self._check(topic, partition, known)
             begin = OFFSET_END if from_now else 0
             at = begin if known is None else known.next_offset
             starts.append(TopicPartition(topic, partition, at))
         self._reader.assign(starts)
+
+    def _check(self, topic: str, partition: int, known: PartitionPosition) -> None:
+        """Refuse a position behind the end: with it, new alerts would pass for old ones."""
+        _, end = offsets(self._reader, topic, partition, lambda: False)
+        if known.next_offset > end:
+            self._reader.close()
+            raise ConfigError(
+                f"partition {partition} of {topic} has {end} alerts, the position is behind "
+                f"{known.next_offset}: another cluster's, or its topics were made again"
+            )
 
     @property
     def positions(self) -> dict[int, PartitionPosition]:
@@ -167,9 +206,15 @@ class AlertReader:
         return dict(self._positions)
 
     def read(self, timeout_s: float, most: int = 1_000) -> Iterator[ReadAlert]:
-        """Yield what has come, after waiting at most ``timeout_s`` for something."""
+        """Yield what has come, after waiting at most ``timeout_s`` for something.
+
+        Raises:
+            EndpointError: the cluster can no longer be used by this process.
+        """
         for message in self._reader.consume(most, timeout_s):
             partition, offset = message.partition(), message.offset()
+            if is_fatal(message.error()):
+                raise EndpointError(f"alerts can no longer be read: {message.error()}")
             if message.error() is not None or partition is None or offset is None:
                 continue
             before = self._positions.get(partition)
@@ -178,8 +223,8 @@ class AlertReader:
                 self.removed += max(0, offset - before.next_offset)
             try:
                 read = alert_in(message)
-            except WireError:
-                self.rejected += 1
+            except WireError as error:
+                self.skipped.add(partition, offset, error)
                 self._positions[partition] = PartitionPosition(offset + 1, newest)
                 continue
             news = read.id > newest

@@ -24,6 +24,7 @@ from pipeline.hub.sockets import LIMITS, queue_of
 from pipeline.hub.status import resident_bytes
 from pipeline.kafka.alerts import AlertReader, PartitionPosition, positions_of, positions_text
 from pipeline.kafka.brokers import Cluster, failures_in_a_line
+from pipeline.kafka.skipped import Skipped
 from pipeline.kafka.topics import partition_of
 from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.alert import followed_by, unrecorded, utc_text
@@ -103,6 +104,7 @@ class Bridge:
         self._config = config
         self._name = _POSITIONS + cluster.topics.alerts
         self._unwritten = _Unwritten()
+        self._skipped = Skipped(cluster.topics.live)
         self._statuses: dict[str, tuple[Status, float]] = {}
         self._alarms: Counter[str] = Counter()
         self._began = time.monotonic()
@@ -239,7 +241,7 @@ class Bridge:
             if content.stream != stream:
                 raise WireError(f"{topic[:80]!r} about another stream")
         except WireError as error:
-            logger.warning("%s", error)
+            self._skipped.add(message.partition(), message.offset(), error)
             return
         if isinstance(content, Status):
             self._statuses[stream] = (content, now)
@@ -323,7 +325,7 @@ class Bridge:
             pending_windows=0,
             refused_windows=0,
             redelivered_windows=0,
-            rejected_frames=self._reader.rejected,
+            rejected_frames=self._reader.skipped.count + self._skipped.count,
             alerts=dict(self._alarms),
             buckets_ms=[],
             latency_ms={},

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 from pipeline.errors import BusyError, EndpointError, MissingChunkError, WireError
 from pipeline.kafka.brokers import MESSAGE_BYTES, Cluster, failures_in_a_line, is_fatal
 from pipeline.kafka.senders import Handed, Senders, handed
+from pipeline.kafka.skipped import Skipped
 from pipeline.kafka.topics import partition_of
 from pipeline.schema.bundles import Bundle, decode_from_source
 from pipeline.schema.messages import (
@@ -98,7 +99,9 @@ class Gateway:
         self._flush_due = 0.0
         self._failure = ""
         self.rejected = 0
-        """Frames that were not taken."""
+        """Messages of sources that were not taken."""
+        self.skipped = Skipped(cluster.topics.answers)
+        """Answers that were none."""
         self._producer = cluster.producer()
         self._answers = cluster.reader()
         self._follow_answers()
@@ -250,8 +253,8 @@ class Gateway:
                 continue
             try:
                 answer = decode_answer(message.value() or b"")
-            except WireError:
-                self.rejected += 1
+            except WireError as error_in_it:
+                self.skipped.add(message.partition(), message.offset(), error_in_it)
                 continue
             if (found := self._senders.on_answer(answer)) is not None:
                 self._send(*found)

@@ -81,7 +81,13 @@ class Step:
     messages: list[tuple[str, Public]] = field(default_factory=list)
     """What else is published of beats, by topic."""
     rejected: int = 0
-    """Items that were not taken."""
+    """Items that were not taken,"""
+    reason: str = ""
+    """and why the last of them was not."""
+
+    def reject(self, error: WireError) -> None:
+        """Count an item that is not taken."""
+        self.rejected, self.reason = self.rejected + 1, str(error)
 
     def add(self, outcome: Outcome) -> None:
         """Add what follows from an event."""
@@ -134,7 +140,7 @@ class Partition:
         self._first_alerts = []
         for item in decode_batch(data):
             if isinstance(item, WireError):
-                step.rejected += 1
+                step.reject(item)
             elif isinstance(item, Hello):
                 step.answers.append(self._to_hello(item, at))
             elif isinstance(item, Silent):
@@ -176,7 +182,7 @@ class Partition:
             step.answers.append(Answer(asking=item.session, accepted=answer))
             return
         except WireError as error:
-            step.rejected += 1
+            step.reject(error)
             step.answers.append(_refusal(item, error))
             return
         for event in events:

@@ -21,6 +21,7 @@ from pipeline.kafka.ownership import Owned, Takeover
 from pipeline.kafka.partition import Rules, Step, score_all
 from pipeline.kafka.reading import retried
 from pipeline.kafka.screens import Screens
+from pipeline.kafka.skipped import Skipped
 from pipeline.kafka.snapshots import Saving
 from pipeline.schema.alert import published, timed, utc_text
 from pipeline.schema.partition_log import encode_answer, encode_batch, encode_silent
@@ -85,7 +86,7 @@ class Worker:
         self._clock_due = 0.0
         self.repeats = 0
         """Messages that were taken before."""
-        self.rejected = 0
+        self.skipped = Skipped(topics.chunks)
         """Items that were not taken."""
         self._producer = cluster.producer()
         self._screens = Screens(self._producer, topics.live) if screens else None
@@ -169,7 +170,8 @@ class Worker:
         step = owned.partition.take(message.value() or b"", offset, at, time.monotonic())
         if offset < owned.answered_to:
             step.answers.clear()
-        self.rejected += step.rejected
+        if step.rejected:
+            self.skipped.add(number, offset, step.reason, step.rejected)
         return step
 
     def _score(self, steps: Sequence[tuple[int, Step]]) -> None:

@@ -71,7 +71,7 @@ class Length:
 
 
 SHORT: Final = Length(seconds=24, pause_s=(0.1, 0.3), longest_stop_s=2.5)
-LONG: Final = Length(seconds=180, pause_s=(0.2, 4.0), longest_stop_s=30.0)
+LONG: Final = Length(seconds=240, pause_s=(0.1, 2.5), longest_stop_s=30.0)
 
 
 @dataclass

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.nightly import cluster
-from tests.nightly.hostile_bytes import Figures, mutated
-from tests.nightly.targets import TARGETS, UndetectedError
+from tests.nightly.hostile_bytes import TARGETS, Figures, mutated
+from tests.nightly.targets import UndetectedError
 
 pytestmark = pytest.mark.system
 

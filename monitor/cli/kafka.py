@@ -107,6 +107,13 @@ def worker(
     snapshot_s: Annotated[
         float, typer.Option(min=0.5, max=3_600.0, help="Seconds between snapshots of a partition.")
     ] = 60.0,
+    new_settings: Annotated[
+        bool,
+        typer.Option(
+            "--new-settings",
+            help="Go on where other alarm settings or models were in force, which is refused else.",
+        ),
+    ] = False,
     screens: Annotated[
         bool,
         typer.Option(
@@ -128,6 +135,7 @@ def worker(
         alarms=alarms,
         weights=weights,
         snapshot_s=snapshot_s,
+        new_settings=new_settings,
         screens=screens,
         parent=parent,
     )

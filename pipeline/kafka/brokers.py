@@ -146,17 +146,23 @@ class Cluster:
         return found.pop()
 
     def create_topics(self, partitions: int, replicas: int) -> None:
-        """Create those of the topics that the cluster lacks.
+        """Create those of the topics that the cluster lacks; others may do so at the same time.
 
         Raises:
             EndpointError: no broker answers.
-            ConfigError: a broker refuses one.
+            ConfigError: a broker refuses one, or the cluster has one with another number.
         """
         _library()
         from confluent_kafka.admin import AdminClient
         from confluent_kafka.cimpl import NewTopic
 
         there = self._counts()
+        for name in self.topics.settings():
+            if there.get(name, partitions) != partitions:
+                raise ConfigError(
+                    f"the topic {name} has {there[name]} partitions, not {partitions}: leave out "
+                    "--partitions, or use another --prefix"
+                )
         # What is acknowledged is on a majority, also where one broker is away.
         majority = {"min.insync.replicas": str(max(1, replicas - 1))}
         wanted = [
@@ -171,6 +177,8 @@ class Cluster:
             try:
                 done.result(ANSWER_S)
             except Exception as error:
+                if "TOPIC_ALREADY_EXISTS" in str(error):
+                    continue  # another gateway has begun at the same time
                 raise ConfigError(f"cannot create the topic {name}: {reason(error)}") from None
 
     def values(self, topic: str) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ within some milliseconds. It analyses nothing and keeps nothing that it may not 
 (`pipeline.kafka.senders`), so there may be any number of them. One thread.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from pipeline.errors import BusyError, EndpointError, MissingChunkError, WireError
 from pipeline.kafka.brokers import MESSAGE_BYTES, Cluster, failures_in_a_line, is_fatal
+from pipeline.kafka.ownership import check
 from pipeline.kafka.senders import Handed, Senders, handed
 from pipeline.kafka.skipped import Skipped
 from pipeline.kafka.topics import partition_of
@@ -85,13 +87,15 @@ class Gateway:
             auth: checks the key of every source; without it, every program here may connect.
 
         Raises:
-            ConfigError: topics are missing, a setting is refused, or the address is off loopback
-                without keys.
+            ConfigError: topics are missing or were changed, a setting is refused, or the address is
+                off loopback without keys.
             EndpointError: no broker answers, or the address is in use.
         """
         self._topics = cluster.topics
         self.partitions = cluster.partitions(list(cluster.topics.settings()))
         """Of each topic."""
+        with contextlib.closing(cluster.member()) as member:
+            check(member, cluster.topics, self.partitions)
         self._linger_s = linger_s
         self._auth = auth
         self._senders: Senders[Peer] = Senders(max_streams)

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import EndpointError, SnapshotError
+from pipeline.errors import ConfigError, EndpointError, SnapshotError
 from pipeline.kafka.alerts import newest_term
 from pipeline.kafka.partition import Partition, Rules
-from pipeline.kafka.reading import offsets
+from pipeline.kafka.reading import committed, offsets
 from pipeline.kafka.snapshots import Saving, load
 from pipeline.kafka.topics import Topics
+from pipeline.schema.partition_log import Pointer, decode_pointer
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
@@ -82,21 +83,46 @@ class Takeover:
     member: "Consumer"
     """Of the group of workers."""
     snapshot_s: float
+    partitions: int
+    """Of each topic."""
+    new_settings: bool
+    """Whether to go on where other settings were in force."""
     stop: Callable[[], bool]
 
-    def owned(self, committed: "TopicPartition") -> Owned | None:
+    def check_all(self) -> None:
+        """Raise as `check`, for any partition of the cluster."""
+        check(self.member, self.topics, self.partitions, self.stop, self._refuse_other_settings)
+
+    def _refuse_other_settings(self, number: int, pointer: Pointer) -> None:
+        before, ours = pointer.rules.partition("."), self.rules.version.partition(".")
+        if before[0] == ours[0] and before[2] != ours[2] and not self.new_settings:
+            raise ConfigError(
+                f"partition {number} was analysed with other alarm settings or models "
+                f"({before[2]}, not {ours[2]}): end the workers that have them, and start all "
+                "with --new-settings"
+            )
+
+    def owned(self, of_group: "TopicPartition") -> Owned | None:
         """Return a partition as its newest snapshot has it; None if the group has given us up.
 
         Args:
-            committed: offset and metadata that the group has committed.
+            of_group: offset and metadata that the group has committed.
 
         Raises:
+            ConfigError: it was analysed with other settings, or was added meanwhile.
             EndpointError: the brokers do not answer for half a minute, or ``stop`` is true.
         """
-        number, now = committed.partition, time.monotonic()
+        number, now = of_group.partition, time.monotonic()
+        if number >= self.partitions:
+            raise ConfigError(
+                f"{self.topics.chunks} has got more partitions, and had {self.partitions}: streams "
+                "would change theirs; create topics of another --prefix"
+            )
+        if (pointer := pointer_in(of_group)) is not None:
+            self._refuse_other_settings(number, pointer)
         saved, lost = None, False
         try:
-            saved = load(self.reader, self.topics.snapshots, committed, self.stop)
+            saved = load(self.reader, self.topics.snapshots, of_group, self.stop)
         except SnapshotError as error:
             logger.error("partition %d begins again: %s", number, error)
             lost = True
@@ -110,11 +136,15 @@ class Takeover:
             known, partition.term = newest_term(
                 self.reader, self.topics.alerts, number, version, self.stop
             )
-            partition.next_offset = max(committed.offset, oldest, 0)
+            partition.next_offset = max(of_group.offset, oldest, 0)
         if partition.term != known and not self._begin_term(number, partition):
             return None
         due = now + self.snapshot_s * (0.5 + 0.5 * (number % 16) / 16)  # not all at a time
         return Owned(partition, end, due, partition.next_offset)
+
+    def saving(self, number: int, partition: Partition) -> Saving:
+        """Begin to save a partition; raise `BufferError` where the producer has no room."""
+        return Saving(self.producer, self.topics, number, partition.saved(), self.partitions)
 
     def _begin_term(self, number: int, partition: Partition) -> bool:
         """Commit the state with a new term; return False if the group has given us up."""
@@ -123,7 +153,7 @@ class Takeover:
         gone = {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID}
         gone.add(KafkaError.FENCED_INSTANCE_ID)
         for _ in range(_ATTEMPTS):
-            saving = Saving(self.producer, self.topics, number, partition.saved())
+            saving = self.saving(number, partition)
             while not saving.written and not self.stop():
                 self.producer.poll(_WAIT_S)
             if self.stop():
@@ -135,3 +165,47 @@ class Takeover:
                 return False
             self.producer.poll(_WAIT_S)
         raise EndpointError(f"the group does not take the new term of partition {number}")
+
+
+def pointer_in(committed: "TopicPartition") -> Pointer | None:
+    """Return where the snapshot of a partition lies; None where the commit does not say it."""
+    try:
+        return decode_pointer(committed.metadata or "") if committed.offset >= 0 else None
+    except SnapshotError:
+        return None
+
+
+def check(
+    member: "Consumer",
+    topics: Topics,
+    partitions: int,
+    stop: Callable[[], bool] = lambda: False,
+    further: Callable[[int, Pointer], None] = lambda number, pointer: None,
+) -> None:
+    """Check that the streams lie in the partitions that they were in before.
+
+    Args:
+        member: of the group of workers, joined or not.
+        topics: their names.
+        partitions: so many each topic has now.
+        stop: whether to give up.
+        further: checks more of a partition's pointer.
+
+    Raises:
+        ConfigError: the topics had another number of partitions, or ``further`` raises it.
+        EndpointError: the brokers do not answer for half a minute, or ``stop`` is true.
+    """
+    from confluent_kafka import TopicPartition
+
+    wanted = [TopicPartition(topics.chunks, number) for number in range(partitions)]
+    for one in committed(member, wanted, stop):
+        pointer = pointer_in(one)
+        if pointer is None:
+            continue
+        if pointer.partitions not in (0, partitions):
+            raise ConfigError(
+                f"the topics of {topics.prefix} have {partitions} partitions, and had "
+                f"{pointer.partitions}: streams would change theirs; create topics of another "
+                "--prefix"
+            )
+        further(one.partition, pointer)

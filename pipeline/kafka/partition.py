@@ -326,6 +326,7 @@ class Partition:
             alarms=session.alarms,
             arrived_at=session.arrived_at,
             silent_s=self._silent_s.get(session.stream.name, 0.0),
+            refusal=session.refusal,
         )
 
     def _continue_from(self, saved: SavedPartition) -> None:
@@ -346,7 +347,7 @@ class Partition:
         alarm = unpack(one.source_alarm, SourceAlarmState)
         session = self.streams.restored(name, one.fs_hz, state)
         session.source_alarm = SourceAlarm(name, one.fs_hz, self._rules.alarms, alarm)
-        session.arrived_at = one.arrived_at
+        session.arrived_at, session.refusal = one.arrived_at, one.refusal
         self.streams.sessions[name] = session
         if one.silent_s > 0.0:
             self._silent_s[name] = one.silent_s

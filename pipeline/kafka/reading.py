@@ -13,7 +13,7 @@ from pipeline.errors import EndpointError
 from pipeline.kafka.brokers import ANSWER_S, reason
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message
+    from confluent_kafka import Consumer, Message, TopicPartition
 
 T = TypeVar("T")
 
@@ -40,6 +40,22 @@ def retried(ask: Callable[[], T], stop: Callable[[], bool]) -> T:
             raise EndpointError("asked to end while a broker did not answer")
         threading.Event().wait(_PAUSE_S)
     raise EndpointError(f"the brokers do not answer: {why}")
+
+
+def committed(
+    member: "Consumer", partitions: "list[TopicPartition]", stop: Callable[[], bool]
+) -> "list[TopicPartition]":
+    """Return what the group has committed of partitions, all of it; raise as `retried`."""
+    from confluent_kafka import KafkaException
+
+    def ask() -> "list[TopicPartition]":
+        found = member.committed(partitions, timeout=ANSWER_S) if partitions else []
+        for one in found:
+            if one.error is not None:
+                raise KafkaException(one.error)
+        return found
+
+    return retried(ask, stop)
 
 
 def offsets(

@@ -62,9 +62,15 @@ class Saving:
     """One snapshot on its way: its pieces, and then the commit that points to them."""
 
     def __init__(
-        self, producer: "Producer", topics: Topics, partition: int, saved: SavedPartition
+        self,
+        producer: "Producer",
+        topics: Topics,
+        partition: int,
+        saved: SavedPartition,
+        partitions: int = 0,
     ) -> None:
-        """Hand the pieces to ``producer``."""
+        """Hand the pieces to ``producer``; each of the topics has so many ``partitions``."""
+        self._partitions, self._rules = partitions, saved.version
         self._topics = topics
         self._partition = partition
         self._offset = saved.offset
@@ -103,7 +109,13 @@ class Saving:
             # Between them lie pieces of a worker that had the partition: the next one is alone.
             logger.warning("the snapshot of partition %d is in disorder", self._partition)
             return 0
-        pointer = Pointer(first, len(self._pieces), zlib.crc32(b"".join(self._pieces)))
+        pointer = Pointer(
+            first,
+            len(self._pieces),
+            zlib.crc32(b"".join(self._pieces)),
+            self._partitions,
+            self._rules,
+        )
         text = encode_pointer(pointer)
         position = TopicPartition(self._topics.chunks, self._partition, self._offset, text)
         try:

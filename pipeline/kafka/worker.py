@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from pipeline.errors import EndpointError
 from pipeline.kafka.alerts import ID, RULES, AlertId
-from pipeline.kafka.brokers import ANSWER_S, Cluster, failures_in_a_line, is_fatal
+from pipeline.kafka.brokers import Cluster, failures_in_a_line, is_fatal
 from pipeline.kafka.ownership import Owned, Takeover
 from pipeline.kafka.partition import Rules, Step, score_all
-from pipeline.kafka.reading import retried
+from pipeline.kafka.reading import committed, offsets
 from pipeline.kafka.screens import Screens
 from pipeline.kafka.skipped import Skipped
-from pipeline.kafka.snapshots import Saving
 from pipeline.schema.alert import published, timed, utc_text
 from pipeline.schema.partition_log import encode_answer, encode_batch, encode_silent
 from pipeline.schema.public import encode_json
@@ -54,6 +53,7 @@ class Worker:
         stop: Callable[[], bool],
         *,
         snapshot_s: float = SNAPSHOT_S,
+        new_settings: bool = False,
         screens: bool = False,
         on_owned: Callable[[Sequence[int]], None] = lambda partitions: None,
     ) -> None:
@@ -65,16 +65,17 @@ class Worker:
             scorer: scores the beats, in this thread.
             stop: whether to end.
             snapshot_s: between two snapshots of a partition.
+            new_settings: whether to go on where other settings or models were in force.
             screens: whether to write what screens show, too.
             on_owned: called with all partitions that this worker has now.
 
         Raises:
-            ConfigError: topics are missing, or a setting is refused.
+            ConfigError: topics are missing or were changed, a setting is refused, or others were
+                in force.
             EndpointError: no broker answers.
         """
         topics = cluster.topics
-        cluster.partitions(list(topics.settings()))
-        self._cluster = cluster
+        partitions = cluster.partitions(list(topics.settings()))
         self._topics = topics
         self._rules = rules
         self._scorer = scorer
@@ -83,6 +84,7 @@ class Worker:
         self._on_owned = on_owned
         self._owned: dict[int, Owned] = {}
         self._failure = ""
+        self._left_out = False
         self._clock_due = 0.0
         self.repeats = 0
         """Messages that were taken before."""
@@ -99,8 +101,11 @@ class Worker:
             reader=self._reader,
             member=self._member,
             snapshot_s=snapshot_s,
+            partitions=partitions,
+            new_settings=new_settings,
             stop=stop,
         )
+        self._takeover.check_all()
         self._member.subscribe(
             [topics.chunks],
             on_assign=self._on_assign,
@@ -163,8 +168,11 @@ class Worker:
         owned, offset = self._owned.get(number), message.offset()
         if owned is None or offset is None:
             return None
-        if offset < owned.partition.next_offset:
+        expected = owned.partition.next_offset
+        if offset < expected:
             self.repeats += 1
+            return None
+        if offset > expected and self._must_go_back(number, expected, offset):
             return None
         at = message.timestamp()[1] / 1e3
         step = owned.partition.take(message.value() or b"", offset, at, time.monotonic())
@@ -173,6 +181,23 @@ class Worker:
         if step.rejected:
             self.skipped.add(number, offset, step.reason, step.rejected)
         return step
+
+    def _must_go_back(self, number: int, expected: int, offset: int) -> bool:
+        """Return whether messages before one are still there: then they are read first.
+
+        It was fetched before the partition was given back and taken again, or they were removed.
+        """
+        from confluent_kafka import TopicPartition
+
+        oldest, _ = offsets(self._reader, self._topics.chunks, number, self._stop)
+        if oldest > expected:
+            logger.error(
+                "partition %d: %d messages were removed before they were read: the topic keeps "
+                "them no longer", number, offset - expected,
+            )  # fmt: skip
+            return False
+        self._member.seek(TopicPartition(self._topics.chunks, number, expected))
+        return True
 
     def _score(self, steps: Sequence[tuple[int, Step]]) -> None:
         """Score the beats of all steps in as few batches as there can be."""
@@ -208,16 +233,19 @@ class Worker:
             self._screens.add(number, step.messages)
 
     def _produce(self, topic: str, partition: int, value: bytes, **more: Any) -> None:
-        """Hand a message to the producer; where it has too many, wait until it takes one more."""
+        """Hand a message to the producer; where it has too many, wait until it takes one more.
+
+        Once one was left out, as this worker ends, it writes no other: the next worker's would be
+        taken for repeats.
+        """
         more.setdefault("on_delivery", self._on_delivery)
-        while True:
+        while not self._left_out:
             try:
                 self._producer.produce(topic, value, partition=partition, **more)
                 return
             except BufferError:
                 self._producer.poll(_WAIT_S)
-            if self._stop() or self._failure:
-                return
+            self._left_out = self._stop() or bool(self._failure)
 
     def _on_delivery(self, error: "KafkaError | None", message: "Message") -> None:
         if error is not None:
@@ -265,7 +293,7 @@ class Worker:
 
     def _save(self, number: int, owned: Owned) -> None:
         try:
-            owned.saving = Saving(self._producer, self._topics, number, owned.partition.saved())
+            owned.saving = self._takeover.saving(number, owned.partition)
         except BufferError:  # the brokers take nothing now: the snapshot before this one stays
             owned.saving = None
         owned.needed = owned.produced
@@ -278,7 +306,9 @@ class Worker:
         for number, owned in zip(numbers, chosen, strict=True):
             self._save(number, owned)
         deadline = time.monotonic() + _LEAVE_S
-        while not all(one.can_commit for one in chosen) and time.monotonic() < deadline:
+        while time.monotonic() < deadline and any(
+            one.saving is not None and not one.can_commit for one in chosen
+        ):
             self._producer.poll(_WAIT_S)
         for owned in chosen:
             owned.commit(self._member, wait=True)
@@ -290,11 +320,11 @@ class Worker:
 
         starts = []
         try:
-            for committed in self._committed(member, partitions):
-                if (owned := self._takeover.owned(committed)) is None:
+            for of_group in committed(member, partitions, self._stop):
+                if (owned := self._takeover.owned(of_group)) is None:
                     logger.info("the group has given this worker up: it joins again")
                     continue
-                number = committed.partition
+                number = of_group.partition
                 self._owned[number] = owned
                 starts.append(
                     TopicPartition(self._topics.chunks, number, owned.partition.next_offset)
@@ -304,21 +334,6 @@ class Worker:
                 raise
         member.incremental_assign(starts)
         self._tell("has taken", [one.partition for one in starts])
-
-    def _committed(
-        self, member: "Consumer", partitions: "list[TopicPartition]"
-    ) -> "list[TopicPartition]":
-        """Return what the group has committed: all of it, for what is missing would be lost."""
-        from confluent_kafka import KafkaException
-
-        def ask() -> "list[TopicPartition]":
-            found = member.committed(partitions, timeout=ANSWER_S) if partitions else []
-            for one in found:
-                if one.error is not None:
-                    raise KafkaException(one.error)
-            return found
-
-        return retried(ask, self._stop)
 
     def _on_revoke(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
         given = [one.partition for one in partitions if one.partition in self._owned]

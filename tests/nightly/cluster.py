@@ -169,10 +169,10 @@ class System:
 
     def end_worker(self) -> bool:
         """Let one end in order, the last one never."""
-        awake = self._awake()
-        if len(self.workers) == 1 or not awake:
+        begun = [one for one in self._awake() if one.lines]
+        if len(self.workers) == 1 or not begun:
             return False
-        worker = self._chance.choice(awake)
+        worker = self._chance.choice(begun)
         self.workers.remove(worker)
         code = worker.end()
         assert code == 0, f"a worker ended with {code}: {worker.errors[-1:]}"

@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.errors import EndpointError, SnapshotError
+from pipeline.alarms.settings import DEFAULTS
+from pipeline.errors import ConfigError, EndpointError, SnapshotError
 from pipeline.kafka.alerts import newest_term
+from pipeline.kafka.gateway import Gateway
+from pipeline.kafka.partition import Rules
+from pipeline.kafka.reading import messages
 from pipeline.kafka.snapshots import Saving, load
-from pipeline.schema.partition_log import SavedPartition
+from pipeline.kafka.worker import Worker
+from pipeline.schema.messages import Chunk, encode
+from pipeline.schema.partition_log import SavedPartition, encode_batch
 from tests.support.kafka import (
     FS,
     Brokers,
@@ -22,6 +28,7 @@ from tests.support.kafka import (
     reading,
     signal_of,
 )
+from tests.support.running import CONFIG, TrivialScorer, until
 
 pytest.importorskip("confluent_kafka", reason="needs the extra kafka")
 pytestmark = pytest.mark.system
@@ -84,4 +91,69 @@ def test_terms_never_go_back(brokers: Brokers, demo: NDArray[np.float32]) -> Non
     assert set(compared(got.of("a"))) == set(expected["a"])
     reader = brokers.cluster.reader()
     assert newest_term(reader, brokers.topics.alerts, 0, "1", lambda: False) == (2, 2)
+    reader.close()
+
+
+def worker(brokers: Brokers, version: str = "1", *, new_settings: bool = False) -> Worker:
+    """Return a worker in this process, whose turns the test takes."""
+    rules = Rules(live_score=CONFIG, alarms=DEFAULTS, version=version)
+    return Worker(brokers.cluster, rules, TrivialScorer(), lambda: False, new_settings=new_settings)
+
+
+def commit(brokers: Brokers, version: str, partitions: int) -> None:
+    """Commit a snapshot of partition 0, as a worker of such rules with so many partitions does."""
+    cluster = brokers.cluster
+    producer, member = cluster.producer(), cluster.member()
+    saved = SavedPartition(version, 0, 0, 0.0, [], {})
+    saving = Saving(producer, cluster.topics, 0, saved, partitions)
+    producer.flush(10.0)
+    assert saving.commit(member, wait=True) is None
+    member.close()
+
+
+def test_another_number_of_partitions_is_refused(brokers: Brokers) -> None:
+    """Streams would change their partition, and leave their state and their alarms behind."""
+    commit(brokers, "1", partitions=2)
+    with pytest.raises(ConfigError, match="1 partitions, and had 2"):
+        worker(brokers)
+    with pytest.raises(ConfigError, match="1 partitions, and had 2"):
+        Gateway(brokers.cluster, "tcp://127.0.0.1:0")
+    with pytest.raises(ConfigError, match=r"has 1 partitions, not 8: .*--partitions"):
+        brokers.cluster.create_topics(8, 3)
+
+
+def test_other_settings_of_the_same_program_are_refused(brokers: Brokers) -> None:
+    """Two workers with other thresholds would take turns; an upgrade of the program is none."""
+    commit(brokers, "program.settings", partitions=1)
+    with pytest.raises(ConfigError, match=r"other alarm settings .*--new-settings"):
+        worker(brokers, "program.others")
+    for version in ("program.settings", "upgraded.others"):
+        worker(brokers, version).close()
+    worker(brokers, "program.others", new_settings=True).close()
+
+
+def test_a_message_that_came_too_early_waits_for_those_before_it(
+    brokers: Brokers, demo: NDArray[np.float32]
+) -> None:
+    """It was fetched before its partition was given back and taken again."""
+    producer, reader = brokers.cluster.producer(), brokers.cluster.reader()
+    topic = brokers.topics.chunks
+    with worker(brokers) as one:
+
+        def turned(done: int) -> bool:
+            one.turn()
+            return [owned.partition.next_offset for owned in one._owned.values()] == [done]
+
+        until(lambda: turned(0))
+        for n in range(3):
+            x = demo[n * FS : (n + 1) * FS]
+            chunk = Chunk(
+                stream="a", first_sample=n * FS, fs_hz=360.0, samples=x, session="a1", number=n + 1
+            )
+            producer.produce(topic, encode_batch([encode(chunk)]), partition=0)
+        assert producer.flush(10.0) == 0
+        early = list(messages(reader, topic, 0, 2, 1, lambda: False))
+        one._take(early)
+        until(lambda: turned(3))
+        assert one._owned[0].partition.streams.sessions["a"].stream.next_sample == 3 * FS
     reader.close()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from numpy.typing import NDArray
 
 from pipeline.alarms.settings import DEFAULTS
@@ -261,3 +262,20 @@ def test_one_bad_item_costs_no_other(signals: dict[str, NDArray[np.float32]]) ->
 
     assert step.rejected == 2
     assert one.streams.sessions["a"].state.number == 1
+
+
+def test_a_refusal_outlives_its_worker(signals: dict[str, NDArray[np.float32]]) -> None:
+    """`no_data` repeats it, so whoever derives that alert again must know it."""
+    one, x = partition(), signals["a"]
+    faster = structs.replace(chunk("a", 2, x[FS : 2 * FS]), fs_hz=250.0)
+    items = [[chunk("a", 1, x[:FS])], [faster]]
+    list(run(one, [encode_batch(map(encode, each)) for each in items]))
+    silent = encode_batch([encode_silent(one.silent(9.0)[0])])
+
+    continued = partition(one.saved())
+    found = []
+    for each in (one, continued):
+        (step,) = run(each, [silent], 2)
+        found.append([comparable(pending.alert) for pending in step.alerts])
+    assert found[0] == found[1]
+    assert "changed its rate" in str(found[0])

@@ -88,6 +88,8 @@ class SavedStream(msgspec.Struct, frozen=True, array_like=True):
     """and how long its source was silent then, as its partition says."""
     refusal: str = ""
     """Why a chunk of its source was refused since, which `no_data` repeats."""
+    heard_at: float = 0.0
+    """Time of the newest message of its source, with or without samples."""
 
 
 class SavedPartition(msgspec.Struct, frozen=True, array_like=True):

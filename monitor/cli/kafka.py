@@ -12,6 +12,7 @@ from monitor.cli.options import (
     Keys,
     Log,
     LogLines,
+    Metrics,
     Parent,
     Port,
 )
@@ -74,6 +75,7 @@ def gateway(
     keys: Keys = None,
     prefix: Prefix = _PREFIX,
     kafka_config: Config = None,
+    metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
@@ -87,6 +89,7 @@ def gateway(
         replicas=replicas,
         linger_ms=linger_ms,
         max_streams=max_streams,
+        metrics=metrics,
         key=key,
         keys=keys,
         parent=parent,
@@ -123,6 +126,7 @@ def worker(
     ] = False,
     prefix: Prefix = _PREFIX,
     kafka_config: Config = None,
+    metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
@@ -137,6 +141,7 @@ def worker(
         snapshot_s=snapshot_s,
         new_settings=new_settings,
         screens=screens,
+        metrics=metrics,
         parent=parent,
     )
 
@@ -156,6 +161,7 @@ def bridge(
     keys: Keys = None,
     prefix: Prefix = _PREFIX,
     kafka_config: Config = None,
+    metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
@@ -168,6 +174,7 @@ def bridge(
         bind=bind,
         log=log,
         pattern=stream,
+        metrics=metrics,
         key=key,
         keys=keys,
         parent=parent,

@@ -8,17 +8,19 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import monitor
 from models.measure.provenance import commit
 from monitor.inputs import load_alarm_settings
-from monitor.kafka.cluster import ClusterOptions
+from monitor.kafka.cluster import ClusterOptions, served
 from monitor.run.events import Note, Owned, WorkerReady, announce
 from monitor.run.limits import return_memory
 from monitor.run.processes import interrupted_between_turns, stop_when_orphaned
 from pipeline.alarms.settings import AlarmSettings
+from pipeline.kafka.figures import ignore_figures
 from pipeline.kafka.partition import Rules
 from pipeline.kafka.worker import Worker
 from pipeline.schema.messages import SCORING_VERSION
@@ -37,6 +39,7 @@ def run_worker(
     snapshot_s: float,
     new_settings: bool,
     screens: bool,
+    metrics: int | None,
     parent: int | None,
 ) -> None:
     """Run a worker until asked to stop.
@@ -49,6 +52,7 @@ def run_worker(
         snapshot_s: between two snapshots of a partition.
         new_settings: whether to go on where other alarm settings or models were in force.
         screens: whether beats, status and signal are written for screens.
+        metrics: port of the metrics; None for none.
         parent: process whose end ends this one; None for none.
 
     Raises:
@@ -80,6 +84,7 @@ def run_worker(
 
     with (
         interrupted_between_turns(stop) as stop,
+        served(metrics) as server,
         Worker(
             cluster,
             rules,
@@ -89,9 +94,10 @@ def run_worker(
             new_settings=new_settings,
             screens=screens,
             on_owned=on_owned,
+            on_figures=partial(server.update, None) if server else ignore_figures,
         ) as worker,
     ):
-        announce(WorkerReady(model=scorer.name, version=rules.version))
+        announce(WorkerReady(scorer.name, rules.version, server.url if server else None))
         worker.run()
     logger.info("the worker has ended")
 

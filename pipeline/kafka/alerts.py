@@ -177,8 +177,11 @@ class AlertReader:
             raise ConfigError(f"{topic} has no partition {unknown[0]}: another cluster's position")
         self.skipped = Skipped(topic)
         """Messages that were no alerts of ours."""
+        self.messages = self.bytes = 0
+        """What was read, repeats included."""
         self.removed = 0
         """Messages that the cluster had removed before they were read."""
+        self._topic = topic
         self._reader = cluster.reader()
         starts = []
         for partition in range(count):
@@ -205,6 +208,18 @@ class AlertReader:
         """The positions after everything that was yielded."""
         return dict(self._positions)
 
+    @property
+    def lag(self) -> int:
+        """Messages that are there and were not read yet, as far as is known."""
+        from confluent_kafka import TopicPartition
+
+        found = 0
+        for partition, at in self._positions.items():
+            one = TopicPartition(self._topic, partition)
+            known = self._reader.get_watermark_offsets(one, cached=True)
+            found += 0 if known is None else max(0, known[1] - at.next_offset)
+        return found
+
     def read(self, timeout_s: float, most: int = 1_000) -> Iterator[ReadAlert]:
         """Yield what has come, after waiting at most ``timeout_s`` for something.
 
@@ -217,6 +232,7 @@ class AlertReader:
                 raise EndpointError(f"alerts can no longer be read: {message.error()}")
             if message.error() is not None or partition is None or offset is None:
                 continue
+            self.messages, self.bytes = self.messages + 1, self.bytes + len(message)
             before = self._positions.get(partition)
             newest = NO_ID if before is None else before.newest
             if before is not None:

@@ -47,6 +47,8 @@ class Owned:
     """and those that the broker has."""
     failure: str = ""
     """Why an alert was not delivered."""
+    saved_at: float = 0.0
+    """When the newest snapshot was taken, or that of whoever had it before was read."""
     saving: Saving | None = None
     """The snapshot under way; it counts once so many alerts are delivered:"""
     needed: int = 0
@@ -67,7 +69,8 @@ class Owned:
     def commit(self, member: "Consumer", *, wait: bool = False) -> None:
         """Let the group commit the snapshot under way, if it is complete."""
         if self.saving is not None and self.can_commit:
-            self.saving.commit(member, wait=wait)
+            if self.saving.commit(member, wait=wait) is None:
+                self.saved_at = self.saving.begun_at
             self.saving = None
 
 
@@ -140,7 +143,7 @@ class Takeover:
         if partition.term != known and not self._begin_term(number, partition):
             return None
         due = now + self.snapshot_s * (0.5 + 0.5 * (number % 16) / 16)  # not all at a time
-        return Owned(partition, end, due, partition.next_offset)
+        return Owned(partition, end, due, partition.next_offset, saved_at=now)
 
     def saving(self, number: int, partition: Partition) -> Saving:
         """Begin to save a partition; raise `BufferError` where the producer has no room."""

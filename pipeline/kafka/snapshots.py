@@ -8,6 +8,7 @@ them mean nothing; the topic is compacted, and keeps the newest pieces of each n
 """
 
 import logging
+import time
 import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -70,6 +71,7 @@ class Saving:
         partitions: int = 0,
     ) -> None:
         """Hand the pieces to ``producer``; each of the topics has so many ``partitions``."""
+        self.begun_at = time.monotonic()
         self._partitions, self._rules = partitions, saved.version
         self._topics = topics
         self._partition = partition

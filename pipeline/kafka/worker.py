@@ -10,13 +10,14 @@ One thread. `Worker.run` ends when ``stop`` returns true.
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pipeline.errors import EndpointError
 from pipeline.kafka.alerts import ID, RULES, AlertId
 from pipeline.kafka.brokers import Cluster, failures_in_a_line, is_fatal
+from pipeline.kafka.figures import EVERY_S, Figure, Figures, OnFigures, ignore_figures
 from pipeline.kafka.ownership import Owned, Takeover
 from pipeline.kafka.partition import Rules, Step, score_all
 from pipeline.kafka.reading import committed, offsets
@@ -56,6 +57,7 @@ class Worker:
         new_settings: bool = False,
         screens: bool = False,
         on_owned: Callable[[Sequence[int]], None] = lambda partitions: None,
+        on_figures: OnFigures = ignore_figures,
     ) -> None:
         """Join the group.
 
@@ -68,6 +70,7 @@ class Worker:
             new_settings: whether to go on where other settings or models were in force.
             screens: whether to write what screens show, too.
             on_owned: called with all partitions that this worker has now.
+            on_figures: called with what was counted, each second.
 
         Raises:
             ConfigError: topics are missing or were changed, a setting is refused, or others were
@@ -82,12 +85,12 @@ class Worker:
         self._stop = stop
         self._snapshot_s = snapshot_s
         self._on_owned = on_owned
+        self._on_figures, self._figures_due = on_figures, 0.0
+        self._counts: Counter[str] = Counter()
         self._owned: dict[int, Owned] = {}
         self._failure = ""
         self._left_out = False
         self._clock_due = 0.0
-        self.repeats = 0
-        """Messages that were taken before."""
         self.skipped = Skipped(topics.chunks)
         """Items that were not taken."""
         self._producer = cluster.producer()
@@ -132,6 +135,9 @@ class Worker:
         if now >= self._clock_due:
             self._clock_due = now + _CLOCK_S
             self._watch_clock(now)
+        if now >= self._figures_due:
+            self._figures_due = now + EVERY_S
+            self._on_figures(self._figures(now))
         self._save_due(now)
         if self._screens is not None:
             owned = {number: one.partition for number, one in self._owned.items()}
@@ -169,8 +175,10 @@ class Worker:
         if owned is None or offset is None:
             return None
         expected = owned.partition.next_offset
+        self._counts["messages"] += 1
+        self._counts["bytes"] += len(message)
         if offset < expected:
-            self.repeats += 1
+            self._counts["repeats"] += 1
             return None
         if offset > expected and self._must_go_back(number, expected, offset):
             return None
@@ -205,6 +213,7 @@ class Worker:
         if not beats:
             return
         batch = score_all(self._scorer, beats)
+        self._counts["beats"] += len(beats)
         first = 0
         for number, step in steps:
             of_step = len(step.beats)
@@ -227,6 +236,7 @@ class Worker:
                 on_delivery=owned.on_delivery,
             )
             owned.produced += 1
+            self._counts["alerts"] += 1
         for answer in step.answers:
             self._produce(self._topics.answers, number, encode_answer(answer))
         if self._screens is not None:
@@ -262,20 +272,37 @@ class Worker:
     def _watch_clock(self, now: float) -> None:
         """Write to each partition which of its sources have fallen silent."""
         for number, owned in self._owned.items():
-            if not self._has_all(number, owned.partition.next_offset):
-                continue
+            if not 0 <= self._end(number) <= owned.partition.next_offset:
+                continue  # messages wait, as far as is known
             if silent := owned.partition.silent(now):
                 frames = [encode_silent(one) for one in silent]
                 self._produce(self._topics.chunks, number, encode_batch(frames))
 
-    def _has_all(self, number: int, next_offset: int) -> bool:
-        """Return whether no message of a partition waits, as far as is known."""
+    def _end(self, number: int) -> int:
+        """Return the offset behind the newest message of a partition; -1 if it is not known."""
         from confluent_kafka import TopicPartition
 
         known = self._member.get_watermark_offsets(
             TopicPartition(self._topics.chunks, number), cached=True
         )
-        return known is not None and 0 <= known[1] <= next_offset
+        return -1 if known is None else int(known[1])
+
+    def _figures(self, now: float) -> Figures:
+        counts, owned = self._counts, self._owned.items()
+        lags = (self._end(number) - one.partition.next_offset for number, one in owned)
+        return [
+            Figure("messages_total", counts["messages"]),
+            Figure("message_bytes_total", counts["bytes"]),
+            Figure("repeats_total", counts["repeats"]),
+            Figure("lag_messages", sum(max(0, lag) for lag in lags)),
+            Figure("partitions", len(owned)),
+            Figure("streams", sum(len(one.partition.streams.sessions) for _, one in owned)),
+            Figure("beats_total", counts["beats"]),
+            Figure("alerts_total", counts["alerts"]),
+            Figure("skipped_total", self.skipped.count),
+            Figure("snapshot_age_s", max((now - one.saved_at for _, one in owned), default=0.0)),
+            Figure("time_s", time.time()),
+        ]
 
     # --- snapshots ---------------------------------------------------------------------------
 
@@ -284,6 +311,8 @@ class Worker:
         begun = False
         for number, owned in self._owned.items():
             owned.commit(self._member)
+            if owned.partition.next_offset == owned.saved_offset and owned.saving is None:
+                owned.saved_at = now  # it holds all that there is
             if begun or owned.saving is not None or now < owned.save_due:
                 continue
             if owned.partition.next_offset == owned.saved_offset:
@@ -296,8 +325,9 @@ class Worker:
             owned.saving = self._takeover.saving(number, owned.partition)
         except BufferError:  # the brokers take nothing now: the snapshot before this one stays
             owned.saving = None
+        else:
+            owned.saved_offset = owned.partition.next_offset
         owned.needed = owned.produced
-        owned.saved_offset = owned.partition.next_offset
         owned.save_due = time.monotonic() + self._snapshot_s
 
     def _save_now(self, numbers: Sequence[int]) -> None:

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -194,14 +194,21 @@ class Command(Process):
         super().__init__(command, environment)
         self.wait_for(lambda lines: any('"ready"' in line for line in lines))
 
+    @property
+    def ready(self) -> dict[str, Any]:
+        """What it said when it was ready."""
+        return dict(json.loads(next(line for line in self.lines if '"ready"' in line)))
+
 
 class GatewayProcess(Command):
     """A gateway."""
 
-    def __init__(self, brokers: Brokers, ingest: str = "tcp://127.0.0.1:0") -> None:
-        """Start it, and wait until it listens."""
-        super().__init__(["gateway", "--ingest", ingest], brokers)
-        self.ingest: str = json.loads(self.lines[-1])["ingest"]
+    def __init__(
+        self, brokers: Brokers, ingest: str = "tcp://127.0.0.1:0", further: Sequence[str] = ()
+    ) -> None:
+        """Start it with ``further`` words, and wait until it listens."""
+        super().__init__(["gateway", "--ingest", ingest, *further], brokers)
+        self.ingest: str = self.ready["ingest"]
 
 
 class Feed:

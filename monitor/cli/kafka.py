@@ -7,14 +7,22 @@ import typer
 
 from monitor.cli.options import (
     Alarms,
+    Bind,
+    Brokers,
     FalseAlerts,
     Json,
+    KafkaConfig,
     Keys,
     Log,
     LogLines,
     Metrics,
+    OnlyStream,
     Parent,
     Port,
+    PositionFile,
+    Prefix,
+    RequireKey,
+    Weights,
 )
 from monitor.log_format import LogFormat
 from pipeline.constants import DEFAULT_PORT
@@ -23,22 +31,6 @@ if TYPE_CHECKING:
     from monitor.kafka.cluster import ClusterOptions
 
 kafka_app = typer.Typer()
-
-Brokers = Annotated[
-    str, typer.Option("--kafka", metavar="HOST:PORT[,...]", help="Brokers of the cluster.")
-]
-Prefix = Annotated[str, typer.Option(help="Names of the topics begin with it.")]
-Config = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(
-        "--kafka-config",
-        help="File of librdkafka settings, name=value a line: security, time limits, client.rack.",
-    ),
-]
-RequireKey = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(help="Require keys of all clients; name of our own key (monitor keys new)."),
-]
 
 _PREFIX = "ecg"
 
@@ -74,7 +66,7 @@ def gateway(
     key: RequireKey = None,
     keys: Keys = None,
     prefix: Prefix = _PREFIX,
-    kafka_config: Config = None,
+    kafka_config: KafkaConfig = None,
     metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
@@ -101,12 +93,7 @@ def worker(
     kafka: Brokers,
     false_alerts_per_hour: FalseAlerts = None,
     alarms: Alarms = None,
-    weights: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="Student (.safetensors, its .json beside it); by default the one that ships."
-        ),
-    ] = None,
+    weights: Weights = None,
     snapshot_s: Annotated[
         float, typer.Option(min=0.5, max=3_600.0, help="Seconds between snapshots of a partition.")
     ] = 60.0,
@@ -125,7 +112,7 @@ def worker(
         ),
     ] = False,
     prefix: Prefix = _PREFIX,
-    kafka_config: Config = None,
+    kafka_config: KafkaConfig = None,
     metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
@@ -150,9 +137,7 @@ def worker(
 def bridge(
     kafka: Brokers,
     port: Port = DEFAULT_PORT,
-    bind: Annotated[
-        str, typer.Option(help="Address to listen on; off loopback only with --key.")
-    ] = "127.0.0.1",
+    bind: Bind = "127.0.0.1",
     log: Log = None,
     stream: Annotated[
         str, typer.Option(help="Pattern of the streams whose beats, status and signal it passes.")
@@ -160,7 +145,7 @@ def bridge(
     key: RequireKey = None,
     keys: Keys = None,
     prefix: Prefix = _PREFIX,
-    kafka_config: Config = None,
+    kafka_config: KafkaConfig = None,
     metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
@@ -184,18 +169,13 @@ def bridge(
 @kafka_app.command()
 def alerts(
     kafka: Brokers,
-    position: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="File that keeps the position: continue there, at first with the oldest alert."
-        ),
-    ] = None,
-    stream: Annotated[Optional[str], typer.Option(help="Only this stream.")] = None,  # noqa: UP045
+    position: PositionFile = None,
+    stream: OnlyStream = None,
     as_json: Json = False,
     prefix: Prefix = _PREFIX,
-    kafka_config: Config = None,
+    kafka_config: KafkaConfig = None,
 ) -> None:
-    """Print the alerts of a Kafka cluster, each once, until Ctrl-C."""
+    """Print the alerts of a Kafka cluster, each once, until it is ended."""
     from monitor.kafka.alerts import print_cluster_alerts
 
     print_cluster_alerts(

@@ -1,12 +1,12 @@
 """Parse ``monitor hub``, ``score`` and ``source``: the processes of a monitor, one at a time."""
 
-from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from monitor.cli.options import (
     Alarms,
+    Bind,
     Duration,
     FalseAlerts,
     Key,
@@ -20,10 +20,12 @@ from monitor.cli.options import (
     Parent,
     Port,
     PseudonymKey,
+    RequireKey,
     RunEnd,
     ServerKey,
     Speed,
     Start,
+    Weights,
     checked_speed,
     client_keys,
 )
@@ -37,16 +39,8 @@ single_process_app = typer.Typer()
 @single_process_app.command()
 def hub(
     port: Port = DEFAULT_PORT,
-    bind: Annotated[
-        str,
-        typer.Option(help="Address of this machine to listen on; off loopback only with --key."),
-    ] = "127.0.0.1",
-    key: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            help="Require keys of all clients; name of the hub's own key (monitor keys new)."
-        ),
-    ] = None,
+    bind: Bind = "127.0.0.1",
+    key: RequireKey = None,
     keys: Keys = None,
     ingest: Annotated[
         Optional[str],  # noqa: UP045
@@ -115,12 +109,7 @@ def hub(
 @single_process_app.command()
 def score(
     work: Annotated[str, typer.Option(help="The hub's address for scorers.")],
-    weights: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="Student (.safetensors, its .json beside it); by default the one that ships."
-        ),
-    ] = None,
+    weights: Weights = None,
     key: Key = None,
     server_key: ServerKey = None,
     keys: Keys = None,

@@ -29,6 +29,7 @@ from replay.headers import DEMO_RECORD
 from replay.records import RecordSource
 from tests.support.kafka import (
     FS,
+    REAL,
     Brokers,
     Command,
     Feed,
@@ -208,12 +209,16 @@ class System:
         return True
 
     def refuse(self) -> bool:
-        """Let brokers refuse some requests of a kind."""
+        """Let brokers refuse some requests of a kind; only the mock cluster takes such orders."""
+        if REAL:
+            return False
         self.brokers.order(self._chance.choice(REFUSALS))
         return True
 
     def broker_away(self) -> bool:
-        """Let a broker be away for a moment."""
+        """Let a broker of the mock cluster be away for a moment."""
+        if REAL:
+            return False
         number = self._chance.randrange(1, 4)
         self.brokers.order(f"down {number}")
         until(self._listened(), self._chance.uniform(0.1, 1.0))

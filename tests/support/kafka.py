@@ -1,6 +1,6 @@
 """A cluster for tests: brokers, gateways and workers as processes, sources in threads.
 
-The brokers are librdkafka's mock cluster, over loopback; where ``$MONITOR_KAFKA`` names real ones
+The brokers are librdkafka's mock cluster, over loopback; where ``$MONITOR_BROKERS`` names real ones
 (`compose.yaml`), the same tests can use those.
 """
 
@@ -31,11 +31,11 @@ from pipeline.stream.embedded import EmbeddedRunner, Outcome
 from tests.support.paths import PROGRAMS, ROOT
 from tests.support.running import CONFIG, DEADLINE_S, TrivialScorer, comparable, until
 
-REAL = os.environ.get("MONITOR_KAFKA", "")
+REAL = os.environ.get("MONITOR_BROKERS", "")
 """Addresses of real brokers; empty for none."""
 
 needs_real_brokers = pytest.mark.skipif(
-    not REAL, reason="needs real brokers: docker compose up, then MONITOR_KAFKA=127.0.0.1:19092"
+    not REAL, reason="needs real brokers: docker compose up, then MONITOR_BROKERS=127.0.0.1:19092"
 )
 
 FS = 360

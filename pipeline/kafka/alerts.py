@@ -152,7 +152,7 @@ def newest_term(
 
 
 _TAIL: Final = 100
-"""Alerts that are read to find the newest term: a worker that was asleep may have written last."""
+"""Alerts that are read to find the newest: a worker that was asleep may have written last."""
 
 
 class AlertReader:
@@ -170,7 +170,7 @@ class AlertReader:
         """
         topic = cluster.topics.alerts
         count = cluster.partitions([topic])  # says what to do where the library is missing
-        from confluent_kafka import OFFSET_END, TopicPartition
+        from confluent_kafka import TopicPartition
 
         self._positions = dict(positions or {})
         if unknown := sorted(p for p in self._positions if not 0 <= p < count):
@@ -184,12 +184,16 @@ class AlertReader:
         self._topic = topic
         self._reader = cluster.reader()
         starts = []
+        self._begin: dict[int, int] = {}
+        """Alerts before this offset are read only to know repeats of them."""
         for partition in range(count):
             known = self._positions.get(partition)
             if known is not None:
                 self._check(topic, partition, known)
-            begin = OFFSET_END if from_now else 0
-            at = begin if known is None else known.next_offset
+            at = 0 if known is None else known.next_offset
+            if known is None and from_now:
+                low, end = offsets(self._reader, topic, partition, lambda: False)
+                at, self._begin[partition] = max(low, end - _TAIL), end
             starts.append(TopicPartition(topic, partition, at))
         self._reader.assign(starts)
 
@@ -243,7 +247,7 @@ class AlertReader:
                 self.skipped.add(partition, offset, error)
                 self._positions[partition] = PartitionPosition(offset + 1, newest)
                 continue
-            news = read.id > newest
+            news = read.id > newest and offset >= self._begin.get(partition, 0)
             self._positions[partition] = PartitionPosition(offset + 1, max(newest, read.id))
             if news:
                 yield read

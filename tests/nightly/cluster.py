@@ -111,7 +111,8 @@ class System:
         self._port, self._log = free_ports(), folder / "bridge.sqlite"
         self._woken_at: dict[Process, float] = {}
         self.workers = [self._worker() for _ in range(2)]
-        self.gateway = self._opened.enter_context(GatewayProcess(self.brokers))
+        self.gateway: Command = self._opened.enter_context(GatewayProcess(self.brokers))
+        self._ingest: str = self.gateway.ready["ingest"]
         self.bridge = self._bridge()
         self._subscriber = self._opened.enter_context(
             Subscriber(f"tcp://127.0.0.1:{self._port}", from_seq=1)
@@ -127,7 +128,7 @@ class System:
 
     def _bridge(self) -> Command:
         words = ["bridge", "--log", str(self._log), "--port", str(self._port)]
-        return self._opened.enter_context(Command(words, self.brokers))
+        return self._opened.enter_context(Command(words, self.brokers, wait=False))
 
     def listen(self) -> None:
         """Take what subscriber and reader have, for a moment; wake what has slept enough."""
@@ -254,7 +255,7 @@ class System:
         Raises:
             AssertionError: a stream did not come to its end, or a process died by itself.
         """
-        feeds = [Feed(self.gateway.ingest, n, x, speed=SPEED) for n, x in signals.items()]
+        feeds = [Feed(self._ingest, n, x, speed=SPEED) for n, x in signals.items()]
         self._opened.callback(lambda: [feed.stop() for feed in feeds if feed.failure is None])
         while any(feed.alive for feed in feeds) and self.strikes.total() < most:
             until(self._listened(), self._chance.uniform(*self._length.pause_s))

@@ -186,13 +186,14 @@ class WorkerProcess(Process):
 class Command(Process):
     """A ``monitor`` command that serves a cluster, as a person starts it."""
 
-    def __init__(self, words: Sequence[str], brokers: Brokers) -> None:
-        """Start it, and wait until it is ready."""
+    def __init__(self, words: Sequence[str], brokers: Brokers, *, wait: bool = True) -> None:
+        """Start it, and wait until it is ready, if asked to."""
         cluster = ["--kafka", brokers.addresses, "--prefix", brokers.topics.prefix]
         # A test that fails ends it, too: it ends with this process.
         command, environment = child_command([*words, *cluster, "--parent", str(os.getpid())])
         super().__init__(command, environment)
-        self.wait_for(lambda lines: any('"ready"' in line for line in lines))
+        if wait:
+            self.wait_for(lambda lines: any('"ready"' in line for line in lines))
 
     @property
     def ready(self) -> dict[str, Any]:

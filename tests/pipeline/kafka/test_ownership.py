@@ -13,7 +13,7 @@ from pipeline.kafka.alerts import newest_term
 from pipeline.kafka.gateway import Gateway
 from pipeline.kafka.partition import Rules
 from pipeline.kafka.reading import messages
-from pipeline.kafka.snapshots import Saving, load
+from pipeline.kafka.snapshots import Saving, load, newest
 from pipeline.kafka.worker import Worker
 from pipeline.schema.messages import Chunk, encode
 from pipeline.schema.partition_log import SavedPartition, encode_batch
@@ -66,6 +66,7 @@ def test_a_snapshot_that_cannot_be_read_now_is_not_taken_for_damaged(brokers: Br
     member.close()
 
 
+@pytest.mark.slow
 def test_terms_never_go_back(brokers: Brokers, demo: NDArray[np.float32]) -> None:
     """A worker with other rules dies before its first snapshot, and one like those before it comes.
 
@@ -109,6 +110,19 @@ def commit(brokers: Brokers, version: str, partitions: int) -> None:
     producer.flush(10.0)
     assert saving.commit(member, wait=True) is None
     member.close()
+
+
+def test_a_new_term_is_committed_before_its_first_alert(brokers: Brokers) -> None:
+    """So a worker that dies then is known to have begun it."""
+    commit(brokers, "1", partitions=1)
+    with worker(brokers, "2") as one:
+
+        def has_it() -> bool:
+            one.turn()
+            return bool(one._owned)
+
+        until(has_it)
+        assert [(saved.version, saved.term) for saved in newest(brokers.cluster)] == [("2", 1)]
 
 
 def test_another_number_of_partitions_is_refused(brokers: Brokers) -> None:

@@ -312,9 +312,13 @@ class Bridge:
             return []
         numbers = {partition_of(alert.stream, self._partitions) for alert in concerned}
         value = encode_batch([encode_acknowledged(stream, episode)])
-        for number in numbers:
-            self._producer.produce(self._topics.chunks, value, partition=number)
-        if self._producer.flush(_DELIVERY_S):
+        try:
+            for number in numbers:
+                self._producer.produce(self._topics.chunks, value, partition=number)
+            waiting = self._producer.flush(_DELIVERY_S)
+        except BufferError:
+            waiting = 1
+        if waiting:
             raise LogError("the brokers take nothing now: acknowledge again")
         state = {"on": "ack", "latched": "off"}
         return [followed_by(alert, state=state[alert.state]) for alert in concerned]

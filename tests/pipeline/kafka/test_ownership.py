@@ -19,6 +19,7 @@ from pipeline.schema.messages import Chunk, encode
 from pipeline.schema.partition_log import SavedPartition, encode_batch
 from tests.support.kafka import (
     FS,
+    REAL,
     Brokers,
     Feed,
     GatewayProcess,
@@ -134,6 +135,16 @@ def test_another_number_of_partitions_is_refused(brokers: Brokers) -> None:
         Gateway(brokers.cluster, "tcp://127.0.0.1:0")
     with pytest.raises(ConfigError, match=r"has 1 partitions, not 8: .*--partitions"):
         brokers.cluster.create_topics(8, 3)
+
+
+@pytest.mark.skipif(bool(REAL), reason="only the mock cluster takes such orders")
+@pytest.mark.parametrize("code", [3, 5, 7, 29, -195])
+def test_brokers_that_do_not_know_the_topics_for_now_are_asked_again(
+    brokers: Brokers, code: int
+) -> None:
+    """As while a leader is elected: nobody refuses to start, or takes a topic for missing."""
+    brokers.order(f"errors 3 {code} {code} {code}")
+    assert brokers.cluster.partitions(list(brokers.topics.settings())) == 1
 
 
 def test_other_settings_of_the_same_program_are_refused(brokers: Brokers) -> None:

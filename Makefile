@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 
-.PHONY: help demo docs release test test-slow check lint soak nightly kills bytes bench figures weights cards stress alarms picture lock clean
+.PHONY: help demo docs release test test-slow check lint soak nightly kills bytes cluster bench figures weights cards stress alarms picture lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -53,13 +53,16 @@ MINUTES_EACH = $(or $(MINUTES),10)
 soak: $(READY) ## Run fifty streams for MINUTES (10; 480 for a night), write docs/reliability.md
 	$(BIN)/monitor evaluate soak --minutes $(MINUTES_EACH) --report docs/reliability.md
 
-nightly: test test-slow soak kills bytes ## All tests, the soak, the kills and the hostile bytes, MINUTES (10) each
+nightly: test test-slow soak kills bytes cluster ## All tests, the soak and the campaigns, MINUTES (10) each
 
 kills: $(READY) ## Kill processes of replays for MINUTES (10), compare the alerts, write docs/reliability.md
 	$(BIN)/python -m tests.nightly kills --minutes $(MINUTES_EACH) --report docs/reliability.md
 
 bytes: $(READY) ## Give hostile bytes to all that reads for MINUTES (10), write docs/reliability.md
 	$(BIN)/python -m tests.nightly bytes --minutes $(MINUTES_EACH) --report docs/reliability.md
+
+cluster: $(READY) ## Strike at a cluster at random for MINUTES (10), compare the alerts, write docs/scale.md
+	$(BIN)/python -m tests.nightly cluster --minutes $(MINUTES_EACH) --report docs/scale.md
 
 lint: $(READY) ## Run the gate: style, format, types, import directions
 	$(BIN)/ruff check .

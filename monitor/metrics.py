@@ -1,4 +1,4 @@
-"""``--metrics PORT``: the counters of the hub for Prometheus, on loopback.
+"""``--metrics PORT``: the counters of a hub or of a cluster's process for Prometheus, on loopback.
 
 The hub passes on each report once it is made; threads of this server turn the last one into text.
 They never touch the hub, and a report is immutable, so a client that connects and does not read, or
@@ -31,6 +31,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from pipeline.errors import EndpointError
+from pipeline.kafka.figures import TEXTS, Figures
 from pipeline.schema.public import RecordingReport, SystemReport
 
 logger = logging.getLogger(__name__)
@@ -131,6 +132,16 @@ def _recording(report: RecordingReport) -> Iterator[Metric]:
     )
 
 
+def metrics_of_figures(figures: Figures) -> Iterator[Metric]:
+    """Yield the metrics of what a gateway, worker or bridge has counted."""
+    for one in figures:
+        name = f"cluster_{one.name}"
+        if name.endswith("_total"):
+            yield CounterMetricFamily(PREFIX + name, TEXTS[one.name], value=one.value)
+        else:
+            yield _gauge(name, TEXTS[one.name], one.value)
+
+
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
     unit = f"{name[:-2]}_seconds" if name.endswith("_s") else name
     return GaugeMetricFamily(PREFIX + unit, text, value=float(value))
@@ -141,20 +152,22 @@ class _LastReport(Collector):
 
     def __init__(self) -> None:
         self.report: SystemReport | None = None
+        self.figures: Figures = ()
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        self._text: tuple[SystemReport | None, bytes] = (None, b"")
+        self._text: tuple[tuple[SystemReport | None, Figures], bytes] = ((None, ()), b"")
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of the last report."""
         if self.report is not None:
             yield from metrics_of(self.report)
+        yield from metrics_of_figures(self.figures)
 
     def text(self) -> bytes:
         """Return the metrics as text, which is made once for each report."""
-        report = self.report
-        if self._text[0] is not report:
-            self._text = (report, generate_latest(self._registry))
+        made_of = self.report, self.figures
+        if any(a is not b for a, b in zip(self._text[0], made_of, strict=True)):
+            self._text = (made_of, generate_latest(self._registry))
         return self._text[1]
 
 
@@ -253,9 +266,9 @@ class MetricsServer:
         )
         self._thread.start()
 
-    def update(self, report: SystemReport) -> None:
-        """Serve this report from now on."""
-        self._server.last.report = report
+    def update(self, report: SystemReport | None, figures: Figures = ()) -> None:
+        """Serve this report, and what a process of a cluster has counted, from now on."""
+        self._server.last.report, self._server.last.figures = report, figures
 
     def __enter__(self) -> Self:
         return self

@@ -7,13 +7,22 @@ import typer
 
 from monitor.cli.options import (
     Alarms,
+    Bind,
+    Brokers,
     FalseAlerts,
     Json,
+    KafkaConfig,
     Keys,
     Log,
     LogLines,
+    Metrics,
+    OnlyStream,
     Parent,
     Port,
+    PositionFile,
+    Prefix,
+    RequireKey,
+    Weights,
 )
 from monitor.log_format import LogFormat
 from pipeline.constants import DEFAULT_PORT
@@ -22,22 +31,6 @@ if TYPE_CHECKING:
     from monitor.kafka.cluster import ClusterOptions
 
 kafka_app = typer.Typer()
-
-Brokers = Annotated[
-    str, typer.Option("--kafka", metavar="HOST:PORT[,...]", help="Brokers of the cluster.")
-]
-Prefix = Annotated[str, typer.Option(help="Names of the topics begin with it.")]
-Config = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(
-        "--kafka-config",
-        help="File of librdkafka settings, name=value a line: security, time limits, client.rack.",
-    ),
-]
-RequireKey = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(help="Require keys of all clients; name of our own key (monitor keys new)."),
-]
 
 _PREFIX = "ecg"
 
@@ -73,7 +66,8 @@ def gateway(
     key: RequireKey = None,
     keys: Keys = None,
     prefix: Prefix = _PREFIX,
-    kafka_config: Config = None,
+    kafka_config: KafkaConfig = None,
+    metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
@@ -87,6 +81,7 @@ def gateway(
         replicas=replicas,
         linger_ms=linger_ms,
         max_streams=max_streams,
+        metrics=metrics,
         key=key,
         keys=keys,
         parent=parent,
@@ -98,15 +93,17 @@ def worker(
     kafka: Brokers,
     false_alerts_per_hour: FalseAlerts = None,
     alarms: Alarms = None,
-    weights: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="Student (.safetensors, its .json beside it); by default the one that ships."
-        ),
-    ] = None,
+    weights: Weights = None,
     snapshot_s: Annotated[
         float, typer.Option(min=0.5, max=3_600.0, help="Seconds between snapshots of a partition.")
     ] = 60.0,
+    new_settings: Annotated[
+        bool,
+        typer.Option(
+            "--new-settings",
+            help="Go on where other alarm settings or models were in force, which is refused else.",
+        ),
+    ] = False,
     screens: Annotated[
         bool,
         typer.Option(
@@ -115,7 +112,8 @@ def worker(
         ),
     ] = False,
     prefix: Prefix = _PREFIX,
-    kafka_config: Config = None,
+    kafka_config: KafkaConfig = None,
+    metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
@@ -128,7 +126,9 @@ def worker(
         alarms=alarms,
         weights=weights,
         snapshot_s=snapshot_s,
+        new_settings=new_settings,
         screens=screens,
+        metrics=metrics,
         parent=parent,
     )
 
@@ -137,9 +137,7 @@ def worker(
 def bridge(
     kafka: Brokers,
     port: Port = DEFAULT_PORT,
-    bind: Annotated[
-        str, typer.Option(help="Address to listen on; off loopback only with --key.")
-    ] = "127.0.0.1",
+    bind: Bind = "127.0.0.1",
     log: Log = None,
     stream: Annotated[
         str, typer.Option(help="Pattern of the streams whose beats, status and signal it passes.")
@@ -147,7 +145,8 @@ def bridge(
     key: RequireKey = None,
     keys: Keys = None,
     prefix: Prefix = _PREFIX,
-    kafka_config: Config = None,
+    kafka_config: KafkaConfig = None,
+    metrics: Metrics = None,
     log_format: LogLines = LogFormat.TEXT,
     parent: Parent = None,
 ) -> None:
@@ -160,6 +159,7 @@ def bridge(
         bind=bind,
         log=log,
         pattern=stream,
+        metrics=metrics,
         key=key,
         keys=keys,
         parent=parent,
@@ -169,18 +169,13 @@ def bridge(
 @kafka_app.command()
 def alerts(
     kafka: Brokers,
-    position: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="File that keeps the position: continue there, at first with the oldest alert."
-        ),
-    ] = None,
-    stream: Annotated[Optional[str], typer.Option(help="Only this stream.")] = None,  # noqa: UP045
+    position: PositionFile = None,
+    stream: OnlyStream = None,
     as_json: Json = False,
     prefix: Prefix = _PREFIX,
-    kafka_config: Config = None,
+    kafka_config: KafkaConfig = None,
 ) -> None:
-    """Print the alerts of a Kafka cluster, each once, until Ctrl-C."""
+    """Print the alerts of a Kafka cluster, each once, until it is ended."""
     from monitor.kafka.alerts import print_cluster_alerts
 
     print_cluster_alerts(

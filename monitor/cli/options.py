@@ -80,6 +80,24 @@ Lead = Annotated[
 Port = Annotated[
     int, typer.Option(help="Port of the alerts; replay and control are one and two above.")
 ]
+Bind = Annotated[str, typer.Option(help="Address to listen on; off loopback only with --key.")]
+RequireKey = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Require keys of all clients; name of our own key (monitor keys new)."),
+]
+Weights = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        help="Student (.safetensors, its .json beside it); by default the one that ships."
+    ),
+]
+PositionFile = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        help="File that keeps the position: continue there, at first with the oldest alert."
+    ),
+]
+OnlyStream = Annotated[Optional[str], typer.Option(help="Only this stream.")]  # noqa: UP045
 Endpoint = Annotated[
     str,
     typer.Option(envvar="MONITOR_ENDPOINT", help="Address of the alerts of a running monitor."),
@@ -167,6 +185,18 @@ Folder = Annotated[
 Keys = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="Folder of keys; ~/.config/ecg-monitor/keys by default."),
+]
+
+Brokers = Annotated[
+    str, typer.Option("--kafka", metavar="HOST:PORT[,...]", help="Brokers of the cluster.")
+]
+Prefix = Annotated[str, typer.Option(help="Names of the topics begin with it.")]
+KafkaConfig = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--kafka-config",
+        help="File of librdkafka settings, name=value a line: security, time limits, client.rack.",
+    ),
 ]
 
 

@@ -12,7 +12,9 @@ from monitor.cli.options import (
     Json,
     Key,
     Keys,
+    OnlyStream,
     Parent,
+    PositionFile,
     ServerKey,
     Sound,
     client_keys,
@@ -28,13 +30,8 @@ def subscribe(
     server_key: ServerKey = None,
     keys: Keys = None,
     from_seq: FromSeq = None,
-    position: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="File that keeps the position: continue there, at first with the oldest alert."
-        ),
-    ] = None,
-    stream: Annotated[Optional[str], typer.Option(help="Only this stream.")] = None,  # noqa: UP045
+    position: PositionFile = None,
+    stream: OnlyStream = None,
     as_json: Json = False,
 ) -> None:
     """Print the alerts of a running monitor, each exactly once, until Ctrl-C."""

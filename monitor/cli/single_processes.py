@@ -7,6 +7,7 @@ import typer
 
 from monitor.cli.options import (
     Alarms,
+    Bind,
     ColumnNames,
     Duration,
     FalseAlerts,
@@ -26,11 +27,13 @@ from monitor.cli.options import (
     RecordFormats,
     RecordKeep,
     Recursive,
+    RequireKey,
     RunEnd,
     ServerKey,
     Speed,
     Start,
     Unit,
+    Weights,
     checked_speed,
     client_keys,
     stated_of,
@@ -46,16 +49,8 @@ single_process_app = typer.Typer()
 @single_process_app.command()
 def hub(
     port: Port = DEFAULT_PORT,
-    bind: Annotated[
-        str,
-        typer.Option(help="Address of this machine to listen on; off loopback only with --key."),
-    ] = "127.0.0.1",
-    key: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            help="Require keys of all clients; name of the hub's own key (monitor keys new)."
-        ),
-    ] = None,
+    bind: Bind = "127.0.0.1",
+    key: RequireKey = None,
     keys: Keys = None,
     ingest: Annotated[
         Optional[str],  # noqa: UP045
@@ -128,12 +123,7 @@ def hub(
 @single_process_app.command()
 def score(
     work: Annotated[str, typer.Option(help="The hub's address for scorers.")],
-    weights: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="Student (.safetensors, its .json beside it); by default the one that ships."
-        ),
-    ] = None,
+    weights: Weights = None,
     key: Key = None,
     server_key: ServerKey = None,
     keys: Keys = None,

@@ -8,7 +8,7 @@ from typing import Final
 from monitor.alert_lines import record_line
 from monitor.kafka.cluster import ClusterOptions
 from monitor.log_format import report_line
-from monitor.run.processes import stop_when_orphaned
+from monitor.run.processes import interrupted_between_turns, stop_when_orphaned
 from pipeline.errors import ConfigError
 from pipeline.files import read_regular, replace_file
 from pipeline.kafka.alerts import (
@@ -18,6 +18,7 @@ from pipeline.kafka.alerts import (
     positions_of,
     positions_text,
 )
+from pipeline.kafka.brokers import failures_in_a_line
 from pipeline.schema.public import encode_json
 
 _READ_S: Final = 0.1
@@ -27,7 +28,7 @@ _MOST_BYTES: Final = 1 << 20
 def print_cluster_alerts(
     options: ClusterOptions, *, stream: str | None, position: Path | None, as_json: bool
 ) -> None:
-    """Print alerts until interrupted, or told to end by SIGTERM.
+    """Print alerts until asked to stop, by SIGTERM or Ctrl-C.
 
     Args:
         options: name the cluster.
@@ -39,11 +40,16 @@ def print_cluster_alerts(
     Raises:
         ConfigError: a setting is refused, the position cannot be read or written, or the Kafka
             client is not installed.
-        EndpointError: no broker answers.
+        EndpointError: no broker answers, or the cluster can no longer be used.
     """
     positions = {} if position is None else _load(position)
-    with AlertReader(options.cluster(), positions, from_now=position is None) as reader:
-        stop, removed = stop_when_orphaned(None), 0
+    stop = stop_when_orphaned(None)
+    with (
+        interrupted_between_turns(stop) as stop,
+        AlertReader(options.cluster(), positions, from_now=position is None) as reader,
+        failures_in_a_line(),
+    ):
+        removed = 0
         while not stop():
             read = list(reader.read(_READ_S))
             for one in read:

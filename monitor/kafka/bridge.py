@@ -10,7 +10,7 @@ from pathlib import Path
 
 import monitor
 from monitor.inputs import default_log
-from monitor.kafka.cluster import ClusterOptions
+from monitor.kafka.cluster import ClusterOptions, served
 from monitor.run.events import BridgeReady, announce
 from monitor.run.processes import interrupted_between_turns, stop_when_orphaned
 from monitor.stages.hub import hub_addresses, hub_authenticator
@@ -28,6 +28,7 @@ def run_bridge(
     bind: str,
     log: Path | None,
     pattern: str,
+    metrics: int | None,
     key: str | None,
     keys: Path | None,
     parent: int | None,
@@ -40,6 +41,7 @@ def run_bridge(
         bind: address to listen on.
         log: the alert log that numbers the alerts; None for a new one.
         pattern: of the streams whose beats, status and signal are passed on.
+        metrics: port of the metrics; None for none.
         key: name of the bridge's own key, to require keys of clients; None for none.
         keys: folder of keys.
         parent: process whose end ends this one; None for none.
@@ -64,13 +66,23 @@ def run_bridge(
         interrupted_between_turns(stop) as stop,
         authenticator or contextlib.nullcontext(),
         AlertLog(log or default_log()) as alert_log,
-        Bridge(options.cluster(), alert_log, config) as bridge,
+        served(metrics) as server,
+        Bridge(
+            options.cluster(), alert_log, config, server.update if server else _ignore_report
+        ) as bridge,
     ):
         announce(
             BridgeReady(
-                endpoints=bridge.endpoints, log=str(alert_log.path), last_seq=alert_log.last_seq
+                endpoints=bridge.endpoints,
+                log=str(alert_log.path),
+                last_seq=alert_log.last_seq,
+                metrics=server.url if server else None,
             )
         )
         logger.info("the bridge serves %s", bridge.endpoints[ALERTS])
         bridge.run(stop)
     logger.info("the bridge has ended")
+
+
+def _ignore_report(*report: object) -> None:
+    """Discard a report: no metrics are served."""

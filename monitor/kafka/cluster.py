@@ -1,10 +1,15 @@
-"""The cluster that the options of a command name."""
+"""The cluster that the options of a command name, and the metrics of the commands."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.kafka.brokers import Cluster, load_settings
 from pipeline.kafka.topics import Topics
+
+if TYPE_CHECKING:
+    from monitor.metrics import MetricsServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,3 +28,16 @@ class ClusterOptions:
         """
         settings = load_settings(self.config)
         return Cluster(brokers=self.brokers, topics=Topics(self.prefix), settings=settings)
+
+
+def served(metrics: int | None) -> "contextlib.AbstractContextManager[MetricsServer | None]":
+    """Return a server of metrics on a port, to be entered; None in its place without a port.
+
+    Raises:
+        EndpointError: the port cannot be used.
+    """
+    if metrics is None:
+        return contextlib.nullcontext()
+    from monitor.metrics import MetricsServer
+
+    return MetricsServer(metrics)

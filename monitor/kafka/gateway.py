@@ -6,13 +6,15 @@ process that started it.
 
 import contextlib
 import logging
+from functools import partial
 from pathlib import Path
 
-from monitor.kafka.cluster import ClusterOptions
+from monitor.kafka.cluster import ClusterOptions, served
 from monitor.run.events import GatewayReady, announce
 from monitor.run.limits import return_memory, set_hub_limits
 from monitor.run.processes import interrupted_between_turns, stop_when_orphaned
 from monitor.stages.hub import hub_authenticator
+from pipeline.kafka.figures import ignore_figures
 from pipeline.kafka.gateway import Gateway
 from pipeline.transport.addresses import check_address
 
@@ -27,6 +29,7 @@ def run_gateway(
     replicas: int,
     linger_ms: float,
     max_streams: int,
+    metrics: int | None,
     key: str | None,
     keys: Path | None,
     parent: int | None,
@@ -40,6 +43,7 @@ def run_gateway(
         replicas: of the topics that are created.
         linger_ms: how long chunks wait for others of their partition.
         max_streams: streams that are taken at most.
+        metrics: port of the metrics; None for none.
         key: name of the gateway's own key, to require keys of sources; None for none.
         keys: folder of keys.
         parent: process whose end ends this one; None for none.
@@ -61,11 +65,18 @@ def run_gateway(
     with (
         interrupted_between_turns(stop) as stop,
         authenticator or contextlib.nullcontext(),
+        served(metrics) as server,
         Gateway(
-            cluster, ingest, linger_s=linger_ms / 1e3, max_streams=max_streams, auth=authenticator
+            cluster,
+            ingest,
+            linger_s=linger_ms / 1e3,
+            max_streams=max_streams,
+            auth=authenticator,
+            on_figures=partial(server.update, None) if server else ignore_figures,
         ) as gateway,
     ):
-        announce(GatewayReady(ingest=gateway.endpoint, partitions=gateway.partitions))
+        url = server.url if server else None
+        announce(GatewayReady(gateway.endpoint, gateway.partitions, url))
         logger.info("the gateway takes sources at %s", gateway.endpoint)
         gateway.run(stop)
     logger.info("the gateway has ended")

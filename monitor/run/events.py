@@ -50,6 +50,8 @@ class GatewayReady:
     ingest: str
     """Address for sources."""
     partitions: int
+    metrics: str | None = None
+    """URL of the metrics; None where none are served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class WorkerReady:
     model: str
     version: str
     """Of what its alerts follow from."""
+    metrics: str | None = None
+    """URL of the metrics; None where none are served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class BridgeReady:
     endpoints: dict[str, str]
     log: str
     last_seq: int
+    metrics: str | None = None
+    """URL of the metrics; None where none are served."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ reader remembers one id for each partition.
 import contextlib
 import json
 import re
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from pipeline.errors import ConfigError, WireError
-from pipeline.kafka.brokers import ANSWER_S, Cluster
+from pipeline.errors import ConfigError, EndpointError, WireError
+from pipeline.kafka.brokers import Cluster, is_fatal
+from pipeline.kafka.reading import messages, offsets
+from pipeline.kafka.skipped import Skipped
 from pipeline.schema.public import Alert, decode_alert
 
 if TYPE_CHECKING:
@@ -76,59 +77,82 @@ def positions_text(positions: Positions) -> str:
 def positions_of(text: str | bytes) -> dict[int, PartitionPosition]:
     """Return the positions that `positions_text` wrote; raise `ValueError` for anything else."""
     try:
-        return {
-            int(p): PartitionPosition(int(offset), AlertId(int(term), int(at), int(place)))
-            for p, (offset, term, at, place) in json.loads(text).items()
-        }
+        return {int(p): _position(*numbers) for p, numbers in json.loads(text).items()}
     except (AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"no positions: {error}") from None
 
 
+def _position(next_offset: object, *newest: object) -> PartitionPosition:
+    for number in (next_offset, *newest):
+        if type(number) is not int or not -1 <= number < 2**63:
+            raise ValueError(f"no position: {number!r}")
+    if next_offset == -1:
+        raise ValueError("no position before the first alert")
+    return PartitionPosition(next_offset, AlertId(*newest))  # type: ignore[arg-type]
+
+
 def alert_in(message: "Message") -> ReadAlert:
     """Return the alert in a message; raise `WireError` where it is none of ours."""
-    headers = dict(message.headers() or [])
-    name = headers.get(ID)
+    id_, alert = alert_of(headers_of(message).get(ID), message.value() or b"")
+    partition = message.partition()
+    assert partition is not None
+    return ReadAlert(partition, id_, alert)
+
+
+def alert_of(name: object, value: bytes) -> tuple[AlertId, Alert]:
+    """Return the id in a header and the alert in a message's value.
+
+    Raises:
+        WireError: one of them is none of ours.
+    """
     match = _ID.fullmatch(name) if isinstance(name, bytes) else None
     if match is None:
         raise WireError("an alert without its id")
     term, offset, place = (int(one) for one in match.groups())
-    partition = message.partition()
-    assert partition is not None
-    return ReadAlert(partition, AlertId(term, offset, place), decode_alert(message.value() or b""))
+    return AlertId(term, offset, place), decode_alert(value)
 
 
-def newest_term(reader: "Consumer", topic: str, partition: int, version: str) -> int:
-    """Return the term for a worker of ``version`` that finds no snapshot of a partition.
+def headers_of(message: "Message") -> dict[str, object]:
+    """Return the headers of a message by name; none where a name is no text.
 
-    That of the newest alerts, if they follow from the same rules: what such a worker derives again
-    are repeats. Else the next one.
+    The client library raises `SystemError` for a name that is not UTF-8.
+    """
+    try:
+        return dict(message.headers() or [])
+    except (SystemError, UnicodeDecodeError):
+        return {}
+
+
+def newest_term(
+    reader: "Consumer", topic: str, partition: int, version: str, stop: Callable[[], bool]
+) -> tuple[int, int]:
+    """Return the newest term of a partition, and the one for a worker that finds no snapshot.
+
+    The same one, if its alerts follow from the same rules: what such a worker derives again are
+    repeats. Else the next one.
 
     Args:
         reader: a consumer that is in no group.
         topic: of alerts.
         partition: its number.
         version: of the worker's rules.
-    """
-    from confluent_kafka import TopicPartition
+        stop: whether to give up.
 
-    low, high = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_S)
-    first = max(low, high - _TAIL)
-    reader.assign([TopicPartition(topic, partition, first)])
+    Raises:
+        EndpointError: the brokers do not give the alerts for half a minute, or ``stop`` is true.
+    """
+    low, high = offsets(reader, topic, partition, stop)
     found: list[tuple[int, bool]] = []
-    deadline = time.monotonic() + ANSWER_S
-    while first < high and time.monotonic() < deadline:
-        for message in reader.consume(high - first, 0.1):
-            first += 1
-            with contextlib.suppress(WireError):
-                term = alert_in(message).id.term
-                found.append((term, dict(message.headers() or []).get(RULES) == version.encode()))
-    reader.unassign()
+    for message in messages(reader, topic, partition, max(low, high - _TAIL), _TAIL, stop):
+        with contextlib.suppress(WireError):
+            term = alert_in(message).id.term
+            found.append((term, headers_of(message).get(RULES) == version.encode()))
     term, same = max(found, default=(0, True))
-    return term if same else term + 1
+    return term, term if same else term + 1
 
 
 _TAIL: Final = 100
-"""Alerts that are read to find the newest term: a worker that was asleep may have written last."""
+"""Alerts that are read to find the newest: a worker that was asleep may have written last."""
 
 
 class AlertReader:
@@ -140,51 +164,90 @@ class AlertReader:
         """Begin where ``positions`` are; else at the beginning, or with what comes from now on.
 
         Raises:
-            ConfigError: the topic is missing, or a setting is refused.
+            ConfigError: the topic is missing, a setting is refused, or the positions are those of
+                another topic.
             EndpointError: no broker answers.
         """
         topic = cluster.topics.alerts
         count = cluster.partitions([topic])  # says what to do where the library is missing
-        from confluent_kafka import OFFSET_END, TopicPartition
+        from confluent_kafka import TopicPartition
 
         self._positions = dict(positions or {})
         if unknown := sorted(p for p in self._positions if not 0 <= p < count):
             raise ConfigError(f"{topic} has no partition {unknown[0]}: another cluster's position")
-        self.rejected = 0
+        self.skipped = Skipped(topic)
         """Messages that were no alerts of ours."""
+        self.messages = self.bytes = 0
+        """What was read, repeats included."""
         self.removed = 0
         """Messages that the cluster had removed before they were read."""
+        self._topic = topic
         self._reader = cluster.reader()
         starts = []
+        self._begin: dict[int, int] = {}
+        """Alerts before this offset are read only to know repeats of them."""
         for partition in range(count):
             known = self._positions.get(partition)
-            begin = OFFSET_END if from_now else 0
-            at = begin if known is None else known.next_offset
+            if known is not None:
+                self._check(topic, partition, known)
+            at = 0 if known is None else known.next_offset
+            if known is None and from_now:
+                low, end = offsets(self._reader, topic, partition, lambda: False)
+                at, self._begin[partition] = max(low, end - _TAIL), end
             starts.append(TopicPartition(topic, partition, at))
         self._reader.assign(starts)
+
+    def _check(self, topic: str, partition: int, known: PartitionPosition) -> None:
+        """Refuse a position behind the end: with it, new alerts would pass for old ones."""
+        _, end = offsets(self._reader, topic, partition, lambda: False)
+        if known.next_offset > end:
+            self._reader.close()
+            raise ConfigError(
+                f"partition {partition} of {topic} has {end} alerts, the position is behind "
+                f"{known.next_offset}: another cluster's, or its topics were made again"
+            )
 
     @property
     def positions(self) -> dict[int, PartitionPosition]:
         """The positions after everything that was yielded."""
         return dict(self._positions)
 
+    @property
+    def lag(self) -> int:
+        """Messages that are there and were not read yet, as far as is known."""
+        from confluent_kafka import TopicPartition
+
+        found = 0
+        for partition, at in self._positions.items():
+            one = TopicPartition(self._topic, partition)
+            known = self._reader.get_watermark_offsets(one, cached=True)
+            found += 0 if known is None else max(0, known[1] - at.next_offset)
+        return found
+
     def read(self, timeout_s: float, most: int = 1_000) -> Iterator[ReadAlert]:
-        """Yield what has come, after waiting at most ``timeout_s`` for something."""
+        """Yield what has come, after waiting at most ``timeout_s`` for something.
+
+        Raises:
+            EndpointError: the cluster can no longer be used by this process.
+        """
         for message in self._reader.consume(most, timeout_s):
             partition, offset = message.partition(), message.offset()
+            if is_fatal(message.error()):
+                raise EndpointError(f"alerts can no longer be read: {message.error()}")
             if message.error() is not None or partition is None or offset is None:
                 continue
+            self.messages, self.bytes = self.messages + 1, self.bytes + len(message)
             before = self._positions.get(partition)
             newest = NO_ID if before is None else before.newest
             if before is not None:
                 self.removed += max(0, offset - before.next_offset)
             try:
                 read = alert_in(message)
-            except WireError:
-                self.rejected += 1
+            except WireError as error:
+                self.skipped.add(partition, offset, error)
                 self._positions[partition] = PartitionPosition(offset + 1, newest)
                 continue
-            news = read.id > newest
+            news = read.id > newest and offset >= self._begin.get(partition, 0)
             self._positions[partition] = PartitionPosition(offset + 1, max(newest, read.id))
             if news:
                 yield read

@@ -24,6 +24,8 @@ from pipeline.hub.sockets import LIMITS, queue_of
 from pipeline.hub.status import resident_bytes
 from pipeline.kafka.alerts import AlertReader, PartitionPosition, positions_of, positions_text
 from pipeline.kafka.brokers import Cluster, failures_in_a_line
+from pipeline.kafka.figures import Figure, Figures
+from pipeline.kafka.skipped import Skipped
 from pipeline.kafka.topics import partition_of
 from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.alert import followed_by, unrecorded, utc_text
@@ -88,8 +90,14 @@ class _Unwritten:
 class Bridge:
     """Serves the alerts of a cluster from ``log``; a context manager."""
 
-    def __init__(self, cluster: Cluster, log: AlertLog, config: BridgeConfig) -> None:
-        """Bind the sockets, and continue where the log ends.
+    def __init__(
+        self,
+        cluster: Cluster,
+        log: AlertLog,
+        config: BridgeConfig,
+        on_report: Callable[[SystemReport, Figures], None] = lambda report, figures: None,
+    ) -> None:
+        """Bind the sockets, and continue where the log ends; ``on_report`` is called each second.
 
         Raises:
             ConfigError: topics are missing, the log belongs to another cluster, or an address is
@@ -101,8 +109,11 @@ class Bridge:
         self._topics = cluster.topics
         self._log = log
         self._config = config
+        self._on_report = on_report
         self._name = _POSITIONS + cluster.topics.alerts
         self._unwritten = _Unwritten()
+        self._skipped = Skipped(cluster.topics.live)
+        self._recorded = 0
         self._statuses: dict[str, tuple[Status, float]] = {}
         self._alarms: Counter[str] = Counter()
         self._began = time.monotonic()
@@ -210,6 +221,7 @@ class Bridge:
             self._on_unwritable(error, now)
             return []
         self._unwritten = _Unwritten()
+        self._recorded += len(logged)
         for alert in logged:
             self._alarms[alert.kind] += alert.begins
             self._publish(f"alert/{alert.stream}", alert)
@@ -239,7 +251,7 @@ class Bridge:
             if content.stream != stream:
                 raise WireError(f"{topic[:80]!r} about another stream")
         except WireError as error:
-            logger.warning("%s", error)
+            self._skipped.add(message.partition(), message.offset(), error)
             return
         if isinstance(content, Status):
             self._statuses[stream] = (content, now)
@@ -252,7 +264,9 @@ class Bridge:
             self._publish("heartbeat", self._heartbeat())
         if now >= self._due["status"]:
             self._due["status"] = now + _STATUS_S
-            self._publish("system", self._state()[0])
+            report = self._state()[0]
+            self._publish("system", report)
+            self._on_report(report, self._figures())
 
     def _publish(self, topic: str, message: Public) -> None:
         self._alerts.publish(topic, encode_json(message))
@@ -268,6 +282,17 @@ class Bridge:
             waiting=len(self._unwritten.alerts),
             fault=fault,
         )
+
+    def _figures(self) -> Figures:
+        return [
+            Figure("messages_total", self._reader.messages),
+            Figure("message_bytes_total", self._reader.bytes),
+            Figure("lag_messages", self._reader.lag),
+            Figure("partitions", self._partitions),
+            Figure("alerts_total", self._recorded),
+            Figure("skipped_total", self._reader.skipped.count + self._skipped.count),
+            Figure("time_s", time.time()),
+        ]
 
     # --- requests of clients -----------------------------------------------------------------
 
@@ -287,9 +312,13 @@ class Bridge:
             return []
         numbers = {partition_of(alert.stream, self._partitions) for alert in concerned}
         value = encode_batch([encode_acknowledged(stream, episode)])
-        for number in numbers:
-            self._producer.produce(self._topics.chunks, value, partition=number)
-        if self._producer.flush(_DELIVERY_S):
+        try:
+            for number in numbers:
+                self._producer.produce(self._topics.chunks, value, partition=number)
+            waiting = self._producer.flush(_DELIVERY_S)
+        except BufferError:
+            waiting = 1
+        if waiting:
             raise LogError("the brokers take nothing now: acknowledge again")
         state = {"on": "ack", "latched": "off"}
         return [followed_by(alert, state=state[alert.state]) for alert in concerned]
@@ -323,7 +352,7 @@ class Bridge:
             pending_windows=0,
             refused_windows=0,
             redelivered_windows=0,
-            rejected_frames=self._reader.rejected,
+            rejected_frames=self._reader.skipped.count + self._skipped.count,
             alerts=dict(self._alarms),
             buckets_ms=[],
             latency_ms={},

@@ -9,6 +9,8 @@ import contextlib
 import logging
 import os
 import re
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 ANSWER_S: Final = 10.0
 """A broker that has not answered after so long is not there."""
+
+_PAUSE_S: Final = 0.2
+"""Between two questions to brokers that could not answer the first one."""
 
 MESSAGE_BYTES: Final = 900_000
 """Longest message: below the megabyte that brokers take by default."""
@@ -122,7 +127,7 @@ class Cluster:
         try:
             return kind(settings, logger=logger)
         except Exception as error:
-            raise ConfigError(f"the Kafka client refuses its settings: {_reason(error)}") from None
+            raise ConfigError(f"the Kafka client refuses its settings: {reason(error)}") from None
 
     def partitions(self, names: Sequence[str]) -> int:
         """Return how many partitions each of the topics ``names`` has.
@@ -146,17 +151,23 @@ class Cluster:
         return found.pop()
 
     def create_topics(self, partitions: int, replicas: int) -> None:
-        """Create those of the topics that the cluster lacks.
+        """Create those of the topics that the cluster lacks; others may do so at the same time.
 
         Raises:
             EndpointError: no broker answers.
-            ConfigError: a broker refuses one.
+            ConfigError: a broker refuses one, or the cluster has one with another number.
         """
         _library()
         from confluent_kafka.admin import AdminClient
         from confluent_kafka.cimpl import NewTopic
 
         there = self._counts()
+        for name in self.topics.settings():
+            if there.get(name, partitions) != partitions:
+                raise ConfigError(
+                    f"the topic {name} has {there[name]} partitions, not {partitions}: leave out "
+                    "--partitions, or use another --prefix"
+                )
         # What is acknowledged is on a majority, also where one broker is away.
         majority = {"min.insync.replicas": str(max(1, replicas - 1))}
         wanted = [
@@ -171,7 +182,14 @@ class Cluster:
             try:
                 done.result(ANSWER_S)
             except Exception as error:
-                raise ConfigError(f"cannot create the topic {name}: {_reason(error)}") from None
+                if "TOPIC_ALREADY_EXISTS" in str(error):
+                    continue  # another gateway has begun at the same time
+                raise ConfigError(f"cannot create the topic {name}: {reason(error)}") from None
+        deadline = time.monotonic() + ANSWER_S  # a broker may not know them at once
+        while not set(self.topics.settings()) <= set(self._counts()):
+            if time.monotonic() > deadline:
+                raise EndpointError(f"the topics of {self.topics.prefix} do not appear")
+            threading.Event().wait(_PAUSE_S)
 
     def values(self, topic: str) -> Iterator[bytes]:
         """Yield the values of all messages that a topic holds now, partition by partition.
@@ -196,18 +214,28 @@ class Cluster:
             reader.close()
 
     def _counts(self) -> dict[str, int]:
+        """Return the partitions of each topic; ask again where the brokers do not know for now."""
         _library()
-        from confluent_kafka import KafkaException
+        from confluent_kafka import KafkaError, KafkaException
         from confluent_kafka.admin import AdminClient
 
         admin = self._made(AdminClient, {}, of_groups=False)
-        try:
-            known = admin.list_topics(timeout=ANSWER_S).topics
-        except KafkaException as error:
-            raise EndpointError(
-                f"no Kafka broker answers at {self.brokers[:200]}: {_reason(error)}"
-            ) from None
-        return {name: len(topic.partitions) for name, topic in known.items() if not topic.error}
+        ours, deadline = set(self.topics.settings()), time.monotonic() + ANSWER_S
+        while True:
+            try:
+                known = admin.list_topics(timeout=ANSWER_S).topics
+                for name in ours & set(known):
+                    error = known[name].error
+                    if error is not None and error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                        raise KafkaException(error)
+            except KafkaException as error:
+                if time.monotonic() < deadline:
+                    threading.Event().wait(_PAUSE_S)
+                    continue
+                raise EndpointError(
+                    f"no Kafka broker answers at {self.brokers[:200]}: {reason(error)}"
+                ) from None
+            return {name: len(one.partitions) for name, one in known.items() if not one.error}
 
 
 _READS: Final = {
@@ -236,8 +264,8 @@ def _on_error(error: "KafkaError") -> None:
         logger.warning("%s", error.str())
 
 
-def _reason(error: BaseException) -> str:
-    """Return what is wrong in a line."""
+def reason(error: BaseException) -> str:
+    """Return what is wrong, in a line."""
     first = error.args[0] if error.args else error
     text = first.str() if hasattr(first, "str") else str(first)
     return " ".join((text or type(error).__name__).split())[:200]
@@ -251,7 +279,7 @@ def failures_in_a_line() -> Iterator[None]:
     try:
         yield
     except KafkaException as error:
-        raise EndpointError(f"the cluster cannot be used: {_reason(error)}") from None
+        raise EndpointError(f"the cluster cannot be used: {reason(error)}") from None
 
 
 def is_fatal(error: "KafkaError | None") -> bool:

@@ -6,6 +6,7 @@ within some milliseconds. It analyses nothing and keeps nothing that it may not 
 (`pipeline.kafka.senders`), so there may be any number of them. One thread.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 from pipeline.errors import BusyError, EndpointError, MissingChunkError, WireError
 from pipeline.kafka.brokers import MESSAGE_BYTES, Cluster, failures_in_a_line, is_fatal
+from pipeline.kafka.figures import EVERY_S, Figure, Figures, OnFigures, ignore_figures
+from pipeline.kafka.ownership import check
 from pipeline.kafka.senders import Handed, Senders, handed
+from pipeline.kafka.skipped import Skipped
 from pipeline.kafka.topics import partition_of
 from pipeline.schema.bundles import Bundle, decode_from_source
 from pipeline.schema.messages import (
@@ -73,6 +77,7 @@ class Gateway:
         linger_s: float = LINGER_S,
         max_streams: int = MAX_STREAMS,
         auth: Authenticator | None = None,
+        on_figures: OnFigures = ignore_figures,
     ) -> None:
         """Bind the socket for sources.
 
@@ -82,23 +87,30 @@ class Gateway:
             linger_s: how long chunks wait for others of their partition.
             max_streams: streams that are taken at most.
             auth: checks the key of every source; without it, every program here may connect.
+            on_figures: called with what was counted, each second.
 
         Raises:
-            ConfigError: topics are missing, a setting is refused, or the address is off loopback
-                without keys.
+            ConfigError: topics are missing or were changed, a setting is refused, or the address is
+                off loopback without keys.
             EndpointError: no broker answers, or the address is in use.
         """
         self._topics = cluster.topics
         self.partitions = cluster.partitions(list(cluster.topics.settings()))
         """Of each topic."""
+        with contextlib.closing(cluster.member()) as member:
+            check(member, cluster.topics, self.partitions)
         self._linger_s = linger_s
         self._auth = auth
         self._senders: Senders[Peer] = Senders(max_streams)
         self._batches: dict[int, _Batch] = {}
         self._flush_due = 0.0
         self._failure = ""
+        self._on_figures, self._figures_due = on_figures, 0.0
+        self._messages = self._bytes = 0
         self.rejected = 0
-        """Frames that were not taken."""
+        """Messages of sources that were not taken."""
+        self.skipped = Skipped(cluster.topics.answers)
+        """Answers that were none."""
         self._producer = cluster.producer()
         self._answers = cluster.reader()
         self._follow_answers()
@@ -143,6 +155,9 @@ class Gateway:
                 self._flush(number)
         self._producer.poll(0)
         self._take_answers()
+        if now >= self._figures_due:
+            self._figures_due = now + EVERY_S
+            self._on_figures(self._figures())
         if self._failure:
             raise EndpointError(f"this gateway cannot go on: {self._failure}")
 
@@ -237,6 +252,8 @@ class Gateway:
         if error is not None:
             self._failure = self._failure or error.str()
             return
+        self._messages += 1
+        self._bytes += len(message)
         for one in of_batch:
             if (answer := self._senders.on_written(one)) is not None:
                 self._send(*answer)
@@ -250,11 +267,22 @@ class Gateway:
                 continue
             try:
                 answer = decode_answer(message.value() or b"")
-            except WireError:
-                self.rejected += 1
+            except WireError as error_in_it:
+                self.skipped.add(message.partition(), message.offset(), error_in_it)
                 continue
             if (found := self._senders.on_answer(answer)) is not None:
                 self._send(*found)
+
+    def _figures(self) -> Figures:
+        return [
+            Figure("messages_total", self._messages),
+            Figure("message_bytes_total", self._bytes),
+            Figure("lag_messages", len(self._producer)),
+            Figure("partitions", self.partitions),
+            Figure("streams", len(self._senders)),
+            Figure("skipped_total", self.rejected + self.skipped.count),
+            Figure("time_s", time.time()),
+        ]
 
     def close(self) -> None:
         """Hand over what waits, and disconnect; what is not acknowledged its source sends again."""

@@ -29,6 +29,7 @@ from pipeline.schema.messages import (
     Chunk,
     End,
     Event,
+    Forgotten,
     Hello,
     Refused,
     ScoreReply,
@@ -59,6 +60,10 @@ ASK_AGAIN_S: Final = 2.0
 """After so long a silence that was written, and did not come back, is written again."""
 
 
+REMOVED_S: Final = 86_400.0
+"""A stream whose source has sent nothing for so long, by the times of the messages, is removed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """What alerts follow from besides the messages."""
@@ -81,7 +86,13 @@ class Step:
     messages: list[tuple[str, Public]] = field(default_factory=list)
     """What else is published of beats, by topic."""
     rejected: int = 0
-    """Items that were not taken."""
+    """Items that were not taken,"""
+    reason: str = ""
+    """and why the last of them was not."""
+
+    def reject(self, error: WireError) -> None:
+        """Count an item that is not taken."""
+        self.rejected, self.reason = self.rejected + 1, str(error)
 
     def add(self, outcome: Outcome) -> None:
         """Add what follows from an event."""
@@ -113,8 +124,14 @@ class Partition:
         self._time_s = 0.0
         self._silent_s: dict[str, float] = {}
         """How long sources were silent, as the partition says; only of those that were."""
+        self._stamped: dict[str, float] = {}
+        """Time of the newest message of each source."""
+        self._remove_due = 0.0
+        """Before this time no stream is to be removed."""
+        self._taken_at = now
+        """When this process last took a message,"""
         self._heard_at: dict[str, float] = {}
-        """When this process last took something of a stream,"""
+        """when something of a stream,"""
         self._asked_at: dict[str, float] = {}
         """and when it wrote last that there is nothing."""
         self._first_alerts: list[Alert] = []
@@ -128,13 +145,15 @@ class Partition:
     def take(self, data: bytes, offset: int, time_s: float, now: float) -> Step:
         """Apply a message; its beats want a score before the next one is taken."""
         step = Step(offset)
-        self.next_offset = offset + 1
+        self.next_offset, self._taken_at = offset + 1, now
         at = self._time_s = max(self._time_s, time_s)
         step.alerts += [PendingAlert(alert, None, at) for alert in self._first_alerts]
         self._first_alerts = []
+        if at >= self._remove_due:
+            self._remove_silent(at, step)
         for item in decode_batch(data):
             if isinstance(item, WireError):
-                step.rejected += 1
+                step.reject(item)
             elif isinstance(item, Hello):
                 step.answers.append(self._to_hello(item, at))
             elif isinstance(item, Silent):
@@ -176,13 +195,13 @@ class Partition:
             step.answers.append(Answer(asking=item.session, accepted=answer))
             return
         except WireError as error:
-            step.rejected += 1
+            step.reject(error)
             step.answers.append(_refusal(item, error))
             return
         for event in events:
             self._apply(event, at, step)
         if events:
-            self._heard_at[name] = now
+            self._heard_at[name], self._stamped[name] = now, at
             self._asked_at.pop(name, None)
 
     def _apply(self, event: Event, at: float, step: Step) -> None:
@@ -213,8 +232,15 @@ class Partition:
         alerts = session.stream.close() + session.end_source_alarm()
         alerts += self._retained.retain(session.stream.name, session.alarms)
         step.alerts += [PendingAlert(alert, None, at) for alert in alerts]
-        for known in (self._silent_s, self._heard_at, self._asked_at):
+        for known in (self._silent_s, self._stamped, self._heard_at, self._asked_at):
             known.pop(session.stream.name, None)
+
+    def _remove_silent(self, at: float, step: Step) -> None:
+        """Remove the streams without a source, by the times of the messages."""
+        for name in list(self.streams.sessions):
+            if at - self._stamped.get(name, 0.0) >= REMOVED_S:
+                self._apply(Forgotten(stream=name), at, step)
+        self._remove_due = min(self._stamped.values(), default=at) + REMOVED_S
 
     def _hand_over(self, name: str, at: float, step: Step) -> list[Alert]:
         """Return, once, the latched alarms retained from earlier streams called ``name``."""
@@ -286,12 +312,13 @@ class Partition:
         """
         found = []
         for name, session in self.streams.sessions.items():
-            if session.state.ending:
-                continue
             age_s = now - self._heard_at.get(name, now)
             patience_s = STALE_S if session.stream.next_sample else STARTING_S
             begins = age_s > patience_s and not session.source_alarm.active
-            if not begins and not session.source_alarm.calls_again_at(age_s):
+            alarms = begins or session.source_alarm.calls_again_at(age_s)
+            # Nothing may come that would have the stream removed, so that this has to.
+            ends = self._time_s - self._stamped.get(name, 0.0) + now - self._taken_at >= REMOVED_S
+            if not ends and (session.state.ending or not alarms):
                 continue
             if now - self._asked_at.get(name, float("-inf")) >= ASK_AGAIN_S:
                 self._asked_at[name] = now
@@ -320,6 +347,8 @@ class Partition:
             alarms=session.alarms,
             arrived_at=session.arrived_at,
             silent_s=self._silent_s.get(session.stream.name, 0.0),
+            refusal=session.refusal,
+            heard_at=self._stamped.get(session.stream.name, 0.0),
         )
 
     def _continue_from(self, saved: SavedPartition) -> None:
@@ -340,8 +369,9 @@ class Partition:
         alarm = unpack(one.source_alarm, SourceAlarmState)
         session = self.streams.restored(name, one.fs_hz, state)
         session.source_alarm = SourceAlarm(name, one.fs_hz, self._rules.alarms, alarm)
-        session.arrived_at = one.arrived_at
+        session.arrived_at, session.refusal = one.arrived_at, one.refusal
         self.streams.sessions[name] = session
+        self._stamped[name] = max(one.heard_at, one.arrived_at)
         if one.silent_s > 0.0:
             self._silent_s[name] = one.silent_s
 

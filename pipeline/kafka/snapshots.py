@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import SnapshotError
 from pipeline.kafka.brokers import ANSWER_S, MESSAGE_BYTES, Cluster
+from pipeline.kafka.reading import messages
 from pipeline.kafka.topics import Topics
 from pipeline.schema.partition_log import (
     LONGEST_SNAPSHOT,
@@ -62,9 +63,16 @@ class Saving:
     """One snapshot on its way: its pieces, and then the commit that points to them."""
 
     def __init__(
-        self, producer: "Producer", topics: Topics, partition: int, saved: SavedPartition
+        self,
+        producer: "Producer",
+        topics: Topics,
+        partition: int,
+        saved: SavedPartition,
+        partitions: int = 0,
     ) -> None:
-        """Hand the pieces to ``producer``."""
+        """Hand the pieces to ``producer``; each of the topics has so many ``partitions``."""
+        self.begun_at = time.monotonic()
+        self._partitions, self._rules = partitions, saved.version
         self._topics = topics
         self._partition = partition
         self._offset = saved.offset
@@ -90,10 +98,11 @@ class Saving:
         """Whether the broker has all pieces."""
         return len(self._at) == len(self._pieces)
 
-    def commit(self, member: "Consumer", *, wait: bool = False) -> bool:
-        """Commit the offset with a pointer to the pieces; return whether that was possible.
+    def commit(self, member: "Consumer", *, wait: bool = False) -> int | None:
+        """Commit the offset with a pointer to the pieces; return the code of a refusal, or None.
 
-        A refusal is only logged. Without ``wait`` the answer comes while ``member`` is polled.
+        A refusal is only logged; ours has the code 0. Without ``wait`` the answer of the brokers
+        comes while ``member`` is polled, and is not returned.
         """
         from confluent_kafka import KafkaException, TopicPartition
 
@@ -101,8 +110,14 @@ class Saving:
         if max(self._at) - first >= len(self._pieces):
             # Between them lie pieces of a worker that had the partition: the next one is alone.
             logger.warning("the snapshot of partition %d is in disorder", self._partition)
-            return False
-        pointer = Pointer(first, len(self._pieces), zlib.crc32(b"".join(self._pieces)))
+            return 0
+        pointer = Pointer(
+            first,
+            len(self._pieces),
+            zlib.crc32(b"".join(self._pieces)),
+            self._partitions,
+            self._rules,
+        )
         text = encode_pointer(pointer)
         position = TopicPartition(self._topics.chunks, self._partition, self._offset, text)
         try:
@@ -113,8 +128,8 @@ class Saving:
         except KafkaException as error:
             # Another worker has the partition by now, or will have.
             logger.info("the snapshot of partition %d is refused: %s", self._partition, error)
-            return False
-        return True
+            return int(error.args[0].code())
+        return None
 
 
 def load(
@@ -129,24 +144,16 @@ def load(
         stop: asked while waiting.
 
     Raises:
-        SnapshotError: it cannot be read.
+        SnapshotError: it is damaged, or no longer there.
+        EndpointError: the brokers do not give it for half a minute, or ``stop`` is true.
     """
-    from confluent_kafka import TopicPartition
-
     if committed.offset < 0:
         return None
     pointer = decode_pointer(committed.metadata or "")
     if not 0 < pointer.pieces <= MOST_PIECES:
         raise SnapshotError(f"a snapshot of {pointer.pieces} pieces")
-    reader.assign([TopicPartition(topic, committed.partition, pointer.first)])
-    pieces: list[bytes] = []
-    deadline = time.monotonic() + ANSWER_S
-    while len(pieces) < pointer.pieces and time.monotonic() < deadline and not stop():
-        for message in reader.consume(pointer.pieces - len(pieces), 0.1):
-            if message.error() is None:
-                pieces.append(message.value() or b"")
-                deadline = time.monotonic() + ANSWER_S
-    reader.unassign()
+    read = messages(reader, topic, committed.partition, pointer.first, pointer.pieces, stop)
+    pieces = [message.value() or b"" for message in read]
     saved = joined(pieces, pointer)
     if saved.offset != committed.offset:
         raise SnapshotError(f"a snapshot of offset {saved.offset}, not {committed.offset}")

@@ -10,17 +10,19 @@ One thread. `Worker.run` ends when ``stop`` returns true.
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from pipeline.errors import EndpointError, SnapshotError
-from pipeline.kafka.alerts import ID, RULES, AlertId, newest_term
-from pipeline.kafka.brokers import ANSWER_S, Cluster, failures_in_a_line, is_fatal
-from pipeline.kafka.partition import Partition, Rules, Step, score_all
+from pipeline.errors import EndpointError
+from pipeline.kafka.alerts import ID, RULES, AlertId
+from pipeline.kafka.brokers import Cluster, failures_in_a_line, is_fatal
+from pipeline.kafka.figures import EVERY_S, Figure, Figures, OnFigures, ignore_figures
+from pipeline.kafka.ownership import Owned, Takeover
+from pipeline.kafka.partition import Rules, Step, score_all
+from pipeline.kafka.reading import committed, offsets
 from pipeline.kafka.screens import Screens
-from pipeline.kafka.snapshots import Saving, load
+from pipeline.kafka.skipped import Skipped
 from pipeline.schema.alert import published, timed, utc_text
 from pipeline.schema.partition_log import encode_answer, encode_batch, encode_silent
 from pipeline.schema.public import encode_json
@@ -41,46 +43,6 @@ _LEAVE_S: Final = 20.0
 """Within this time what is under way is delivered when partitions are given up."""
 
 
-@dataclass(slots=True)
-class _Owned:
-    """A partition of this worker."""
-
-    partition: Partition
-    answered_to: int
-    """Messages before this offset were there before this worker: they were answered, or those who
-    sent them ask again."""
-    save_due: float
-    saved_offset: int
-    produced: int = 0
-    """Alerts that were handed to the producer,"""
-    delivered: int = 0
-    """and those that the broker has."""
-    failure: str = ""
-    """Why an alert was not delivered."""
-    saving: Saving | None = None
-    """The snapshot under way; it counts once so many alerts are delivered:"""
-    needed: int = 0
-
-    def on_delivery(self, error: "KafkaError | None", message: "Message") -> None:
-        """Count an alert that the broker has."""
-        if error is None:
-            self.delivered += 1
-        else:
-            self.failure = self.failure or error.str()
-
-    @property
-    def can_commit(self) -> bool:
-        """Whether the snapshot under way is complete, and so are the alerts before it."""
-        saving = self.saving
-        return saving is not None and saving.written and self.delivered >= self.needed
-
-    def commit(self, member: "Consumer", *, wait: bool = False) -> None:
-        """Let the group commit the snapshot under way, if it is complete."""
-        if self.saving is not None and self.can_commit:
-            self.saving.commit(member, wait=wait)
-            self.saving = None
-
-
 class Worker:
     """Serves the partitions that the group gives it; a context manager."""
 
@@ -92,8 +54,10 @@ class Worker:
         stop: Callable[[], bool],
         *,
         snapshot_s: float = SNAPSHOT_S,
+        new_settings: bool = False,
         screens: bool = False,
         on_owned: Callable[[Sequence[int]], None] = lambda partitions: None,
+        on_figures: OnFigures = ignore_figures,
     ) -> None:
         """Join the group.
 
@@ -103,33 +67,48 @@ class Worker:
             scorer: scores the beats, in this thread.
             stop: whether to end.
             snapshot_s: between two snapshots of a partition.
+            new_settings: whether to go on where other settings or models were in force.
             screens: whether to write what screens show, too.
             on_owned: called with all partitions that this worker has now.
+            on_figures: called with what was counted, each second.
 
         Raises:
-            ConfigError: topics are missing, or a setting is refused.
+            ConfigError: topics are missing or were changed, a setting is refused, or others were
+                in force.
             EndpointError: no broker answers.
         """
         topics = cluster.topics
-        cluster.partitions(list(topics.settings()))
-        self._cluster = cluster
+        partitions = cluster.partitions(list(topics.settings()))
         self._topics = topics
         self._rules = rules
         self._scorer = scorer
         self._stop = stop
         self._snapshot_s = snapshot_s
         self._on_owned = on_owned
-        self._owned: dict[int, _Owned] = {}
+        self._on_figures, self._figures_due = on_figures, 0.0
+        self._counts: Counter[str] = Counter()
+        self._owned: dict[int, Owned] = {}
         self._failure = ""
+        self._left_out = False
         self._clock_due = 0.0
-        self.repeats = 0
-        """Messages that were taken before."""
-        self.rejected = 0
+        self.skipped = Skipped(topics.chunks)
         """Items that were not taken."""
         self._producer = cluster.producer()
         self._screens = Screens(self._producer, topics.live) if screens else None
         self._reader = cluster.reader()
         self._member = cluster.member()
+        self._takeover = Takeover(
+            topics=topics,
+            rules=rules,
+            producer=self._producer,
+            reader=self._reader,
+            member=self._member,
+            snapshot_s=snapshot_s,
+            partitions=partitions,
+            new_settings=new_settings,
+            stop=stop,
+        )
+        self._takeover.check_all()
         self._member.subscribe(
             [topics.chunks],
             on_assign=self._on_assign,
@@ -156,6 +135,9 @@ class Worker:
         if now >= self._clock_due:
             self._clock_due = now + _CLOCK_S
             self._watch_clock(now)
+        if now >= self._figures_due:
+            self._figures_due = now + EVERY_S
+            self._on_figures(self._figures(now))
         self._save_due(now)
         if self._screens is not None:
             owned = {number: one.partition for number, one in self._owned.items()}
@@ -192,15 +174,38 @@ class Worker:
         owned, offset = self._owned.get(number), message.offset()
         if owned is None or offset is None:
             return None
-        if offset < owned.partition.next_offset:
-            self.repeats += 1
+        expected = owned.partition.next_offset
+        self._counts["messages"] += 1
+        self._counts["bytes"] += len(message)
+        if offset < expected:
+            self._counts["repeats"] += 1
+            return None
+        if offset > expected and self._must_go_back(number, expected, offset):
             return None
         at = message.timestamp()[1] / 1e3
         step = owned.partition.take(message.value() or b"", offset, at, time.monotonic())
         if offset < owned.answered_to:
             step.answers.clear()
-        self.rejected += step.rejected
+        if step.rejected:
+            self.skipped.add(number, offset, step.reason, step.rejected)
         return step
+
+    def _must_go_back(self, number: int, expected: int, offset: int) -> bool:
+        """Return whether messages before one are still there: then they are read first.
+
+        It was fetched before the partition was given back and taken again, or they were removed.
+        """
+        from confluent_kafka import TopicPartition
+
+        oldest, _ = offsets(self._reader, self._topics.chunks, number, self._stop)
+        if oldest > expected:
+            logger.error(
+                "partition %d: %d messages were removed before they were read: the topic keeps "
+                "them no longer", number, offset - expected,
+            )  # fmt: skip
+            return False
+        self._member.seek(TopicPartition(self._topics.chunks, number, expected))
+        return True
 
     def _score(self, steps: Sequence[tuple[int, Step]]) -> None:
         """Score the beats of all steps in as few batches as there can be."""
@@ -208,6 +213,7 @@ class Worker:
         if not beats:
             return
         batch = score_all(self._scorer, beats)
+        self._counts["beats"] += len(beats)
         first = 0
         for number, step in steps:
             of_step = len(step.beats)
@@ -230,22 +236,26 @@ class Worker:
                 on_delivery=owned.on_delivery,
             )
             owned.produced += 1
+            self._counts["alerts"] += 1
         for answer in step.answers:
             self._produce(self._topics.answers, number, encode_answer(answer))
         if self._screens is not None:
             self._screens.add(number, step.messages)
 
     def _produce(self, topic: str, partition: int, value: bytes, **more: Any) -> None:
-        """Hand a message to the producer; where it has too many, wait until it takes one more."""
+        """Hand a message to the producer; where it has too many, wait until it takes one more.
+
+        Once one was left out, as this worker ends, it writes no other: the next worker's would be
+        taken for repeats.
+        """
         more.setdefault("on_delivery", self._on_delivery)
-        while True:
+        while not self._left_out:
             try:
                 self._producer.produce(topic, value, partition=partition, **more)
                 return
             except BufferError:
                 self._producer.poll(_WAIT_S)
-            if self._stop() or self._failure:
-                return
+            self._left_out = self._stop() or bool(self._failure)
 
     def _on_delivery(self, error: "KafkaError | None", message: "Message") -> None:
         if error is not None:
@@ -262,20 +272,37 @@ class Worker:
     def _watch_clock(self, now: float) -> None:
         """Write to each partition which of its sources have fallen silent."""
         for number, owned in self._owned.items():
-            if not self._has_all(number, owned.partition.next_offset):
-                continue
+            if not 0 <= self._end(number) <= owned.partition.next_offset:
+                continue  # messages wait, as far as is known
             if silent := owned.partition.silent(now):
                 frames = [encode_silent(one) for one in silent]
                 self._produce(self._topics.chunks, number, encode_batch(frames))
 
-    def _has_all(self, number: int, next_offset: int) -> bool:
-        """Return whether no message of a partition waits, as far as is known."""
+    def _end(self, number: int) -> int:
+        """Return the offset behind the newest message of a partition; -1 if it is not known."""
         from confluent_kafka import TopicPartition
 
         known = self._member.get_watermark_offsets(
             TopicPartition(self._topics.chunks, number), cached=True
         )
-        return known is not None and 0 <= known[1] <= next_offset
+        return -1 if known is None else int(known[1])
+
+    def _figures(self, now: float) -> Figures:
+        counts, owned = self._counts, self._owned.items()
+        lags = (self._end(number) - one.partition.next_offset for number, one in owned)
+        return [
+            Figure("messages_total", counts["messages"]),
+            Figure("message_bytes_total", counts["bytes"]),
+            Figure("repeats_total", counts["repeats"]),
+            Figure("lag_messages", sum(max(0, lag) for lag in lags)),
+            Figure("partitions", len(owned)),
+            Figure("streams", sum(len(one.partition.streams.sessions) for _, one in owned)),
+            Figure("beats_total", counts["beats"]),
+            Figure("alerts_total", counts["alerts"]),
+            Figure("skipped_total", self.skipped.count),
+            Figure("snapshot_age_s", max((now - one.saved_at for _, one in owned), default=0.0)),
+            Figure("time_s", time.time()),
+        ]
 
     # --- snapshots ---------------------------------------------------------------------------
 
@@ -284,6 +311,8 @@ class Worker:
         begun = False
         for number, owned in self._owned.items():
             owned.commit(self._member)
+            if owned.partition.next_offset == owned.saved_offset and owned.saving is None:
+                owned.saved_at = now  # it holds all that there is
             if begun or owned.saving is not None or now < owned.save_due:
                 continue
             if owned.partition.next_offset == owned.saved_offset:
@@ -291,13 +320,14 @@ class Worker:
             self._save(number, owned)
             begun = True
 
-    def _save(self, number: int, owned: _Owned) -> None:
+    def _save(self, number: int, owned: Owned) -> None:
         try:
-            owned.saving = Saving(self._producer, self._topics, number, owned.partition.saved())
+            owned.saving = self._takeover.saving(number, owned.partition)
         except BufferError:  # the brokers take nothing now: the snapshot before this one stays
             owned.saving = None
+        else:
+            owned.saved_offset = owned.partition.next_offset
         owned.needed = owned.produced
-        owned.saved_offset = owned.partition.next_offset
         owned.save_due = time.monotonic() + self._snapshot_s
 
     def _save_now(self, numbers: Sequence[int]) -> None:
@@ -306,7 +336,9 @@ class Worker:
         for number, owned in zip(numbers, chosen, strict=True):
             self._save(number, owned)
         deadline = time.monotonic() + _LEAVE_S
-        while not all(one.can_commit for one in chosen) and time.monotonic() < deadline:
+        while time.monotonic() < deadline and any(
+            one.saving is not None and not one.can_commit for one in chosen
+        ):
             self._producer.poll(_WAIT_S)
         for owned in chosen:
             owned.commit(self._member, wait=True)
@@ -317,36 +349,21 @@ class Worker:
         from confluent_kafka import TopicPartition
 
         starts = []
-        for committed in member.committed(partitions, timeout=ANSWER_S) if partitions else []:
-            number = committed.partition
-            owned = self._owned[number] = self._loaded(committed)
-            starts.append(TopicPartition(self._topics.chunks, number, owned.partition.next_offset))
+        try:
+            for of_group in committed(member, partitions, self._stop):
+                if (owned := self._takeover.owned(of_group)) is None:
+                    logger.info("the group has given this worker up: it joins again")
+                    continue
+                number = of_group.partition
+                self._owned[number] = owned
+                starts.append(
+                    TopicPartition(self._topics.chunks, number, owned.partition.next_offset)
+                )
+        except EndpointError:
+            if not self._stop():
+                raise
         member.incremental_assign(starts)
         self._tell("has taken", [one.partition for one in starts])
-
-    def _loaded(self, committed: "TopicPartition") -> _Owned:
-        """Return a partition as its newest snapshot has it."""
-        from confluent_kafka import TopicPartition
-
-        number, now = committed.partition, time.monotonic()
-        saved, lost = None, False
-        try:
-            saved = load(self._reader, self._topics.snapshots, committed, self._stop)
-        except SnapshotError as error:
-            logger.error("partition %d begins again: %s", number, error)
-            lost = True
-        partition = Partition(self._rules, time.time, now, saved)
-        for message in partition.lost.values():
-            logger.error("partition %d: %s", number, message)
-        oldest, end = self._reader.get_watermark_offsets(
-            TopicPartition(self._topics.chunks, number), timeout=ANSWER_S
-        )
-        if saved is None:
-            version = "" if lost else self._rules.version  # what was derived, nobody can again
-            partition.term = newest_term(self._reader, self._topics.alerts, number, version)
-            partition.next_offset = max(committed.offset, oldest, 0)
-        due = now + self._snapshot_s * (0.5 + 0.5 * (number % 16) / 16)  # not all at a time
-        return _Owned(partition, end, due, partition.next_offset)
 
     def _on_revoke(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
         given = [one.partition for one in partitions if one.partition in self._owned]

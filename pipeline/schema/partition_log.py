@@ -86,6 +86,10 @@ class SavedStream(msgspec.Struct, frozen=True, array_like=True):
     """Time of its newest samples, in seconds since 1970,"""
     silent_s: float
     """and how long its source was silent then, as its partition says."""
+    refusal: str = ""
+    """Why a chunk of its source was refused since, which `no_data` repeats."""
+    heard_at: float = 0.0
+    """Time of the newest message of its source, with or without samples."""
 
 
 class SavedPartition(msgspec.Struct, frozen=True, array_like=True):
@@ -111,6 +115,10 @@ class Pointer(msgspec.Struct, frozen=True, array_like=True):
     pieces: Count
     crc32: Count
     """Over all of them."""
+    partitions: Count = 0
+    """Of the topics, when it was taken: streams are spread over so many. 0 is unknown."""
+    rules: str = ""
+    """The version of the rules that it follows from."""
 
 
 class _Tagged(msgspec.Struct):

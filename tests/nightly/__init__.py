@@ -1,1 +1,1 @@
-"""Campaigns of `make nightly`, each for as long as it is given: kills, and hostile bytes."""
+"""Campaigns of `make nightly`, each for as long as it is given: kills, hostile bytes, a cluster."""

@@ -1,4 +1,4 @@
-"""``python -m tests.nightly kills|bytes --minutes N [--report docs/reliability.md] [--seed N]``."""
+"""``python -m tests.nightly kills|bytes|cluster --minutes N [--report FILE] [--seed N]``."""
 
 import argparse
 import secrets
@@ -10,9 +10,13 @@ from models.evaluation.report.documents import Section
 from models.measure.provenance import provenance
 from monitor.measure.output import print_sections
 from pipeline.errors import MonitorError
-from tests.nightly import hostile_bytes, kills
+from tests.nightly import cluster, hostile_bytes, kills
 
-CAMPAIGNS = {"kills": kills.campaign, "bytes": hostile_bytes.campaign}
+CAMPAIGNS = {
+    "kills": kills.campaign,
+    "bytes": hostile_bytes.campaign,
+    "cluster": cluster.campaign,
+}
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from typing import Final
 
 from models.evaluation.report.tables import Table
 from pipeline.errors import MonitorError
-from tests.nightly import targets, wire
+from tests.nightly import cluster_targets, targets, wire
 
 
 @dataclass
@@ -103,14 +103,15 @@ def measured(kind: str, seconds: float, seed: int) -> Figures:
 def _cases(
     kind: str, folder: Path, chance: random.Random
 ) -> Iterator[tuple[bytes, Callable[[bytes], bool]]]:
-    target = targets.TARGETS[kind](folder, chance)
+    target = TARGETS[kind](folder, chance)
     while True:
         seed, read = chance.choice(target.seeds)
         change = target.change or mutated
         yield change(seed, chance), read
 
 
-KINDS: Final = (*targets.TARGETS, "wire")
+TARGETS: Final = targets.TARGETS | cluster_targets.TARGETS
+KINDS: Final = (*TARGETS, "wire")
 
 
 def campaign(seconds: float, seed: int) -> tuple[Table, bool]:

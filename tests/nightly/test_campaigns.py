@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.nightly.hostile_bytes import Figures, mutated
-from tests.nightly.targets import TARGETS, UndetectedError
+from tests.nightly import cluster
+from tests.nightly.hostile_bytes import TARGETS, Figures, mutated
+from tests.nightly.targets import UndetectedError
 
 pytestmark = pytest.mark.system
 
@@ -38,3 +39,14 @@ def test_what_goes_wrong_is_counted() -> None:
     figures.add(b"xy", fails)
     assert (figures.bytes, figures.cases, figures.undetected) == (2, 2, 1)
     assert figures.faults == ["IndexError: no byte", "read otherwise"]
+
+
+def test_a_cluster_that_is_struck_at_random_gives_each_alert_once() -> None:
+    """A few strikes of the campaign; `python -m tests.nightly cluster` has as many as wanted."""
+    pytest.importorskip("confluent_kafka", reason="needs the extra kafka")
+    figures = cluster.Figures()
+    cluster.run_once(3, cluster.SHORT, figures, most=6)
+    assert figures.failed == []
+    assert (figures.missing, figures.extra, figures.gaps) == (0, 0, 0)
+    assert figures.compared
+    assert figures.strikes.total() >= 3

@@ -1,6 +1,6 @@
 """A cluster for tests: brokers, gateways and workers as processes, sources in threads.
 
-The brokers are librdkafka's mock cluster, over loopback; where ``$MONITOR_KAFKA`` names real ones
+The brokers are librdkafka's mock cluster, over loopback; where ``$MONITOR_BROKERS`` names real ones
 (`compose.yaml`), the same tests can use those.
 """
 
@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -31,11 +31,11 @@ from pipeline.stream.embedded import EmbeddedRunner, Outcome
 from tests.support.paths import PROGRAMS, ROOT
 from tests.support.running import CONFIG, DEADLINE_S, TrivialScorer, comparable, until
 
-REAL = os.environ.get("MONITOR_KAFKA", "")
+REAL = os.environ.get("MONITOR_BROKERS", "")
 """Addresses of real brokers; empty for none."""
 
 needs_real_brokers = pytest.mark.skipif(
-    not REAL, reason="needs real brokers: docker compose up, then MONITOR_KAFKA=127.0.0.1:19092"
+    not REAL, reason="needs real brokers: docker compose up, then MONITOR_BROKERS=127.0.0.1:19092"
 )
 
 FS = 360
@@ -186,22 +186,30 @@ class WorkerProcess(Process):
 class Command(Process):
     """A ``monitor`` command that serves a cluster, as a person starts it."""
 
-    def __init__(self, words: Sequence[str], brokers: Brokers) -> None:
-        """Start it, and wait until it is ready."""
+    def __init__(self, words: Sequence[str], brokers: Brokers, *, wait: bool = True) -> None:
+        """Start it, and wait until it is ready, if asked to."""
         cluster = ["--kafka", brokers.addresses, "--prefix", brokers.topics.prefix]
         # A test that fails ends it, too: it ends with this process.
         command, environment = child_command([*words, *cluster, "--parent", str(os.getpid())])
         super().__init__(command, environment)
-        self.wait_for(lambda lines: any('"ready"' in line for line in lines))
+        if wait:
+            self.wait_for(lambda lines: any('"ready"' in line for line in lines))
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        """What it said when it was ready."""
+        return dict(json.loads(next(line for line in self.lines if '"ready"' in line)))
 
 
 class GatewayProcess(Command):
     """A gateway."""
 
-    def __init__(self, brokers: Brokers, ingest: str = "tcp://127.0.0.1:0") -> None:
-        """Start it, and wait until it listens."""
-        super().__init__(["gateway", "--ingest", ingest], brokers)
-        self.ingest: str = json.loads(self.lines[-1])["ingest"]
+    def __init__(
+        self, brokers: Brokers, ingest: str = "tcp://127.0.0.1:0", further: Sequence[str] = ()
+    ) -> None:
+        """Start it with ``further`` words, and wait until it listens."""
+        super().__init__(["gateway", "--ingest", ingest, *further], brokers)
+        self.ingest: str = self.ready["ingest"]
 
 
 class Feed:
@@ -240,6 +248,11 @@ class Feed:
                         source.pump()
         except BaseException as error:
             self.failure = error
+
+    @property
+    def alive(self) -> bool:
+        """Whether it sends."""
+        return self._thread.is_alive()
 
     def join(self) -> None:
         """Wait for the end; raise what it raised."""

@@ -18,8 +18,10 @@ from pipeline.client import Subscriber
 from pipeline.errors import ConfigError, EndpointError
 from pipeline.kafka.alerts import AlertReader
 from pipeline.kafka.brokers import Cluster, failures_in_a_line, load_settings
+from pipeline.kafka.figures import TEXTS
 from pipeline.kafka.topics import Topics, partition_of
 from pipeline.schema.public import Alert
+from tests.monitor.test_metrics import scrape
 from tests.support.kafka import Brokers, Command, GatewayProcess, Process
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports
@@ -46,7 +48,7 @@ def gateway(chosen: ClusterOptions, ingest: str = "tcp://127.0.0.1:0") -> None:
     """Run a gateway, which is expected to refuse."""
     run_gateway(
         chosen, ingest=ingest, partitions=None, replicas=3, linger_ms=20.0, max_streams=10,
-        key=None, keys=None, parent=os.getppid(),
+        metrics=None, key=None, keys=None, parent=os.getppid(),
     )  # fmt: skip
 
 
@@ -170,15 +172,19 @@ RECORDED = [42, 1, 61]
 
 @pytest.mark.system
 def test_a_record_goes_through_all_commands(tmp_path: Path) -> None:
-    """Source, gateway, worker and bridge as commands: the alerts are those of a scan."""
+    """Source, gateway, worker and bridge as commands: the alerts are those of a scan.
+
+    What they count is served to Prometheus.
+    """
     pytest.importorskip("confluent_kafka", reason="needs the extra kafka")
-    port = free_ports()
+    port, served = free_ports(), ["--metrics", "0"]
     received: list[Alert] = []
+    of_bridge = ["bridge", "--port", str(port), "--log", str(tmp_path / "log"), *served]
     with (
         Brokers() as brokers,
-        GatewayProcess(brokers) as gateway,
-        Command(["worker", "--snapshot-s", "1"], brokers),
-        Command(["bridge", "--port", str(port), "--log", str(tmp_path / "log")], brokers),
+        GatewayProcess(brokers, further=served) as gateway,
+        Command(["worker", "--snapshot-s", "1", *served], brokers) as worker,
+        Command(of_bridge, brokers) as bridge,
         Subscriber(f"tcp://127.0.0.1:{port}", from_seq=1) as subscriber,
     ):
         run("source", "demo", "--ingest", gateway.ingest, "--speed", "max")
@@ -195,7 +201,30 @@ def test_a_record_goes_through_all_commands(tmp_path: Path) -> None:
         with Process(*child_command(printed)) as alerts:
             alerts.wait_for(lambda lines: len(lines) >= len(expected))
             assert alerts.end() == 0  # by SIGTERM, as the others
+        check_figures(gateway, worker, bridge, len(expected))
     assert sorted((one.episode, one.state) for one in received) == expected
+
+
+def check_figures(gateway: Command, worker: Command, bridge: Command, alerts: int) -> None:
+    """Scrape the three until each has counted all; each has the figures that it can have."""
+
+    def figures(command: Command) -> dict[str, float]:
+        prefix = "ecg_monitor_cluster_"
+        found = scrape(command.ready["metrics"])
+        return {n.removeprefix(prefix): v for (n, _), v in found.items() if n.startswith(prefix)}
+
+    until(lambda: figures(bridge)["alerts_total"] == alerts)
+    until(lambda: figures(worker)["alerts_total"] == figures(worker)["alerts_total"] == alerts)
+    until(lambda: figures(worker)["messages_total"] >= figures(gateway)["messages_total"] > 0)
+    of_worker, of_bridge, of_gateway = figures(worker), figures(bridge), figures(gateway)
+    assert of_worker["beats_total"] > 0
+    assert of_worker["streams"] == 1
+    assert of_worker["lag_messages"] == of_bridge["lag_messages"] == of_gateway["lag_messages"] == 0
+    assert of_worker["partitions"] == of_bridge["partitions"] == of_gateway["partitions"] == 4
+    assert of_worker["message_bytes_total"] >= of_gateway["message_bytes_total"] > 1_000
+    assert of_worker["snapshot_age_seconds"] < 60
+    assert {n.replace("_seconds", "_s") for n in of_worker | of_bridge | of_gateway} == set(TEXTS)
+    assert ("ecg_monitor_log_last_seq", ()) in scrape(bridge.ready["metrics"])
 
 
 def run(*words: str) -> str:

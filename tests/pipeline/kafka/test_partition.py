@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from numpy.typing import NDArray
 
 from pipeline.alarms.settings import DEFAULTS
-from pipeline.kafka.partition import Partition, Rules, Step, score_all
+from pipeline.kafka.partition import REMOVED_S, Partition, Rules, Step, score_all
 from pipeline.schema.messages import Chunk, End, Hello, Message, encode
 from pipeline.schema.partition_log import (
     SavedPartition,
@@ -261,3 +262,59 @@ def test_one_bad_item_costs_no_other(signals: dict[str, NDArray[np.float32]]) ->
 
     assert step.rejected == 2
     assert one.streams.sessions["a"].state.number == 1
+
+
+def test_a_refusal_outlives_its_worker(signals: dict[str, NDArray[np.float32]]) -> None:
+    """`no_data` repeats it, so whoever derives that alert again must know it."""
+    one, x = partition(), signals["a"]
+    faster = structs.replace(chunk("a", 2, x[FS : 2 * FS]), fs_hz=250.0)
+    items = [[chunk("a", 1, x[:FS])], [faster]]
+    list(run(one, [encode_batch(map(encode, each)) for each in items]))
+    silent = encode_batch([encode_silent(one.silent(9.0)[0])])
+
+    continued = partition(one.saved())
+    found = []
+    for each in (one, continued):
+        (step,) = run(each, [silent], 2)
+        found.append([comparable(pending.alert) for pending in step.alerts])
+    assert found[0] == found[1]
+    assert "changed its rate" in str(found[0])
+
+
+def test_a_stream_without_a_source_for_a_day_is_removed() -> None:
+    """By the times of the messages: a worker that continues removes it with the same message.
+
+    Its alarms end, or stay latched. What its source sends then begins it again.
+    """
+    flat, other = np.zeros(20 * FS, dtype=np.float32), encode(Hello(stream="b", session=SESSION))
+    one, messages = partition(), messages_of({"a": flat})
+    list(run(one, messages[:-1]))
+    continued = partition(one.saved())
+
+    found = []
+    for each in (one, continued):
+        step = each.take(encode_batch([other]), 20, 18.9 + REMOVED_S, 50.0)
+        assert (step.alerts, list(each.streams.sessions)) == ([], ["a"])
+        step = each.take(encode_batch([other]), 21, 19.0 + REMOVED_S, 60.0)
+        assert (list(each.streams.sessions), list(each.saved().streams)) == ([], [])
+        found.append([comparable(pending.alert) for pending in step.alerts])
+    assert found[0] == found[1]
+    assert found[0]
+
+    goes_on = encode_batch([encode(chunk("a", 21, flat[:FS]))])
+    one.take(goes_on, 22, 20.0 + REMOVED_S, 70.0)
+    assert one.streams.sessions["a"].stream.next_sample == 21 * FS
+    assert one.streams.sessions["a"].stream.counters.samples == FS
+
+
+def test_a_partition_of_silent_sources_has_them_removed() -> None:
+    """Where nothing else comes, the clock writes the item that does; so it does of ended ones."""
+    flat = np.zeros(3 * FS, dtype=np.float32)
+    one, *_, end = partition(), *messages_of({"a": flat})
+    list(run(one, [*messages_of({"a": flat})[:-1], end]))
+    assert one.silent(REMOVED_S) == []
+
+    (silent,) = one.silent(3.0 + REMOVED_S)
+    one.take(encode_batch([encode_silent(silent)]), 4, 3.0 + REMOVED_S, 3.0 + REMOVED_S)
+    assert list(one.streams.sessions) == []
+    assert one.silent(2 * REMOVED_S) == []

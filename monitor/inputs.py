@@ -117,9 +117,20 @@ def default_log() -> Path:
     Raises:
         ConfigError: this user has no home folder.
     """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return state_folder("--log") / f"{stamp}-{os.getpid()}.sqlite"
+
+
+def state_folder(option: str) -> Path:
+    """Return the folder of logs and positions; ``option`` is what names another place.
+
+    Raises:
+        ConfigError: this user has no home folder.
+    """
     try:
         state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     except RuntimeError:
-        raise ConfigError("this user has no home folder for the log: name one with --log") from None
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return state / "ecg-monitor" / f"{stamp}-{os.getpid()}.sqlite"
+        raise ConfigError(
+            f"this user has no home folder to write to: name a file with {option}"
+        ) from None
+    return state / "ecg-monitor"

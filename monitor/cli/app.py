@@ -17,6 +17,7 @@ from typing import Annotated, Final, Optional
 
 import typer
 
+from monitor.cli.bridges import bridge_app
 from monitor.cli.evaluate import evaluate_app
 from monitor.cli.kafka import kafka_app
 from monitor.cli.keys import keys_app
@@ -56,6 +57,9 @@ _FOR_ALL: Final = frozenset({"train", "evaluate", "bench", "fetch", "keys"})
 _EXTRAS: Final = {
     "confluent_kafka": "kafka",
     "matplotlib": "plot",
+    "paho": "mqtt",
+    "pyarrow": "parquet",
+    "pylsl": "lsl",
     "pytorch_optimizer": "train",
     "sklearn": "train",
     "torch": "train",
@@ -313,6 +317,7 @@ def scan(
 
 app.add_typer(single_process_app)
 app.add_typer(kafka_app)
+app.add_typer(bridge_app, name="bridge")
 app.add_typer(log_app, name="log")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")

@@ -1,4 +1,4 @@
-"""`monitor bridge`: serves the alerts of a Kafka cluster as a hub does.
+"""`monitor bridge kafka`: serves the alerts of a Kafka cluster as a hub does.
 
 It prints one ``ready`` event with its addresses and runs until SIGTERM, Ctrl-C, or the death of the
 process that started it.

@@ -45,6 +45,7 @@ ORDER = (
     "monitor.dashboard",
     "monitor.run",
     "monitor.stages",
+    "monitor.bridges",
     "monitor.kafka",
     "monitor.checks",
     "monitor.commands",
@@ -86,6 +87,8 @@ OWNERS = {
     "safetensors": ("models/",),
     "matplotlib": ("models/", "monitor/api/"),
     "pandas": ("monitor/api/beat_table.py",),
+    "paho": ("monitor/bridges/mqtt.py",),
+    "pylsl": ("monitor/bridges/lsl.py",),
     "typer": ("monitor/",),
     "rich": ("monitor/",),
 }

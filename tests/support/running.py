@@ -97,9 +97,15 @@ def running_hub(
     resume: bool = True,
     max_streams: int = MAX_STREAMS,
     on_report: Callable[[SystemReport], None] = lambda report: None,
+    port: int = 0,
 ) -> Iterator[Hub]:
-    """Run a hub in a thread; its sockets and its log belong to that thread alone."""
+    """Run a hub in a thread; its sockets and its log belong to that thread alone.
+
+    It has any ports, or ``port`` for the alerts and those above, as a subscriber expects them.
+    """
+    names = ("alerts", "replay", "control")
     config = HubConfig(
+        **{name: f"tcp://127.0.0.1:{port and port + n}" for n, name in enumerate(names)},
         log=log,
         live_score=CONFIG,
         resume=resume,

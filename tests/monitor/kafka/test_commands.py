@@ -1,4 +1,4 @@
-"""`monitor gateway`, `worker`, `bridge` and `alerts`: what they print, and what they refuse."""
+"""`monitor gateway`, `worker`, `bridge kafka`, `alerts`: what they print, what they refuse."""
 
 import json
 import os
@@ -178,7 +178,7 @@ def test_a_record_goes_through_all_commands(tmp_path: Path) -> None:
         Brokers() as brokers,
         GatewayProcess(brokers) as gateway,
         Command(["worker", "--snapshot-s", "1"], brokers),
-        Command(["bridge", "--port", str(port), "--log", str(tmp_path / "log")], brokers),
+        Command(["bridge", "kafka", "--port", str(port), "--log", str(tmp_path / "log")], brokers),
         Subscriber(f"tcp://127.0.0.1:{port}", from_seq=1) as subscriber,
     ):
         run("source", "demo", "--ingest", gateway.ingest, "--speed", "max")

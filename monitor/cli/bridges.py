@@ -74,3 +74,27 @@ def mqtt(
     user = module.credentials(credentials)
     outlet = module.MqttOutlet(broker, prefix=prefix, user=user)
     run_bridge(outlet, _feed(endpoint, position, key, server_key, keys))
+
+
+@bridge_app.command()
+def webhook(
+    url: Annotated[
+        str, typer.Option(metavar="URL", help="https://host/path that takes one POST an alert.")
+    ],
+    secret_file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="File with the secret that signs each request, closed to others."),
+    ] = None,
+    endpoint: Endpoint = ENDPOINT,
+    position: Position = None,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
+    log_format: LogLines = LogFormat.TEXT,
+) -> None:
+    """Post each alert to a web address as a CloudEvent, signed."""
+    from monitor.bridges.delivery import run_bridge
+    from monitor.bridges.webhook import WebhookOutlet, signing_secret
+
+    outlet = WebhookOutlet(url, secret=signing_secret(secret_file))
+    run_bridge(outlet, _feed(endpoint, position, key, server_key, keys))

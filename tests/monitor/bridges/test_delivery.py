@@ -58,7 +58,7 @@ def test_what_fails_is_tried_again_in_order_and_said_once(
     outlet = ListOutlet()
     outlet.failures = [UnavailableError("it is asleep", retry_s=0.01) for _ in range(5)]
     with (
-        running_hub(tmp_path / "log", port=PORT) as hub,
+        running_hub(tmp_path / "log", port=PORT),
         running_bridge(outlet, ENDPOINT, tmp_path / "position"),
     ):
         assert numbers(outlet, 5) == [1, 2, 3, 4, 5]
@@ -75,7 +75,7 @@ def test_the_position_waits_for_the_confirmation(tmp_path: Path) -> None:
     fill(log, 1, 5)
     deaf, hearing = ListOutlet(), ListOutlet()
     deaf.confirms = False
-    with running_hub(log, port=PORT) as hub:
+    with running_hub(log, port=PORT):
         with running_bridge(deaf, ENDPOINT, position):
             numbers(deaf, 5)
         assert load_position(position) == Position()
@@ -89,7 +89,7 @@ def test_it_ends_while_the_other_system_is_unreachable(tmp_path: Path) -> None:
     fill(log, 1, 5)
     outlet = ListOutlet()
     outlet.failures = [UnavailableError("it is away", retry_s=3_600.0)]
-    with running_hub(log, port=PORT) as hub:
+    with running_hub(log, port=PORT):
         with running_bridge(outlet, ENDPOINT, position):
             until(lambda: not outlet.failures)
         assert load_position(position) == Position()
@@ -101,7 +101,7 @@ def test_a_refusal_ends_it(tmp_path: Path) -> None:
     fill(log, 1, 5)
     outlet = ListOutlet()
     outlet.failures = [EndpointError("wrong password")]
-    with running_hub(log, port=PORT) as hub, pytest.raises(EndpointError, match="wrong password"):
+    with running_hub(log, port=PORT), pytest.raises(EndpointError, match="wrong password"):
         deliver(outlet, Feed(ENDPOINT), position, lambda: False)
     assert load_position(position) == Position()
 
@@ -114,17 +114,19 @@ def test_alerts_go_on_while_the_position_cannot_be_written(
     folder.mkdir()
     outlet = ListOutlet()
     position = folder / "position"
-    with (
-        pytest.raises(ConfigError, match="cannot write the position"),
-        running_bridge(outlet, ENDPOINT, position),
-    ):
-        until(position.exists)
-        position.unlink()
-        folder.rmdir()
-        fill(log, 1, 5)
-        with running_hub(log, port=PORT):
-            assert numbers(outlet, 5) == [1, 2, 3, 4, 5]
-            outlet.contacts.get(timeout=60)
+
+    def lose_the_disk() -> None:
+        with running_bridge(outlet, ENDPOINT, position):
+            until(position.exists)
+            position.unlink()
+            folder.rmdir()
+            fill(log, 1, 5)
+            with running_hub(log, port=PORT):
+                assert numbers(outlet, 5) == [1, 2, 3, 4, 5]
+                outlet.contacts.get(timeout=60)
+
+    with pytest.raises(ConfigError, match="cannot write the position"):
+        lose_the_disk()
     assert "will repeat alerts" in capfd.readouterr().err
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from monitor.bridges.fhir_versions import FhirVersion
 from monitor.cli.kafka import kafka_bridge_app
 from monitor.cli.options import (
     ENDPOINT,
@@ -16,6 +17,7 @@ from monitor.cli.options import (
     client_keys,
 )
 from monitor.log_format import LogFormat
+from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from monitor.bridges.delivery import Feed
@@ -98,3 +100,63 @@ def webhook(
 
     outlet = WebhookOutlet(url, secret=signing_secret(secret_file))
     run_bridge(outlet, _feed(endpoint, position, key, server_key, keys))
+
+
+@bridge_app.command()
+def fhir(
+    url: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="URL", help="Base of a FHIR server, like https://host/fhir."),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write files into this folder instead, one an alert."),
+    ] = None,
+    version: Annotated[
+        FhirVersion, typer.Option(help="Observation (r4, r5) or DeviceAlert (r6, not final).")
+    ] = FhirVersion.R5,
+    token_file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="File with a bearer token for the server, closed to others."),
+    ] = None,
+    endpoint: Endpoint = ENDPOINT,
+    position: Position = None,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
+    log_format: LogLines = LogFormat.TEXT,
+) -> None:
+    """Create a FHIR resource for each alert, with the signal around it."""
+    from monitor.bridges.delivery import run_bridge
+    from monitor.bridges.fhir import FhirFolder, FhirServer, strips_of
+
+    feed = _feed(endpoint, position, key, server_key, keys)
+    strips = strips_of(endpoint, feed.keys)
+    if url is not None and out is None:
+        run_bridge(FhirServer(url, version, strips, token_file=token_file), feed)
+    elif out is not None and url is None and token_file is None:
+        run_bridge(FhirFolder(out, version, strips), feed)
+    else:
+        raise ConfigError("give --url of a server, or --out of a folder, one of them")
+
+
+@bridge_app.command()
+def lsl(
+    network: Annotated[
+        bool,
+        typer.Option(
+            "--network", help="Announce the streams beyond this machine; LSL encrypts nothing."
+        ),
+    ] = False,
+    endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
+    log_format: LogLines = LogFormat.TEXT,
+) -> None:
+    """Offer alarms as markers and RR intervals to LSL; needs the extra lsl."""
+    from monitor.bridges.delivery import run_bridge
+    from monitor.bridges.lsl import LslOutlet
+
+    feed = _feed(endpoint, None, key, server_key, keys)
+    run_bridge(LslOutlet(network=network), feed, keeps_position=False)

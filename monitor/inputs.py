@@ -26,6 +26,29 @@ _NAMED_RECORDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsOptions:
+    """What a hub serves to Prometheus."""
+
+    port: int
+    """0 for one that the kernel chooses."""
+    streams: bool = False
+    """Whether metrics of each stream are among them, with its name."""
+
+
+def metrics_options(port: int | None, *, streams: bool) -> MetricsOptions | None:
+    """Return what the options say; None where no metrics are served.
+
+    Raises:
+        ConfigError: metrics of streams are asked for, and no port.
+    """
+    if port is None:
+        if streams:
+            raise ConfigError("--metrics-streams adds to what --metrics PORT serves: give both")
+        return None
+    return MetricsOptions(port, streams)
+
+
+@dataclass(frozen=True, slots=True)
 class FoundLeads:
     """The leads that are taken of a record that the command line names."""
 

@@ -33,6 +33,7 @@ from monitor.cli.options import (
     LogLines,
     Loop,
     Metrics,
+    MetricsStreams,
     Plain,
     Port,
     PseudonymKey,
@@ -207,11 +208,13 @@ def replay(
     log: Log = None,
     port: Port = DEFAULT_PORT,
     metrics: Metrics = None,
+    metrics_streams: MetricsStreams = False,
     pseudonyms: PseudonymKey = None,
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Replay WFDB records through the whole system, with the dashboard."""
     from monitor.commands.replay import replay_records
+    from monitor.inputs import metrics_options
 
     replay_records(
         records,
@@ -224,7 +227,7 @@ def replay(
         log=log,
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
-        metrics=metrics,
+        metrics=metrics_options(metrics, streams=metrics_streams),
         pseudonyms=pseudonyms,
         plain=plain,
         sound=sound,
@@ -247,11 +250,13 @@ def live(
     log: Log = None,
     port: Port = DEFAULT_PORT,
     metrics: Metrics = None,
+    metrics_streams: MetricsStreams = False,
     pseudonyms: PseudonymKey = None,
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
     """Monitor a device until Ctrl-C; without --device, the only one attached."""
     from monitor.commands.live import monitor_device
+    from monitor.inputs import metrics_options
 
     monitor_device(
         device,
@@ -260,7 +265,7 @@ def live(
         log=log,
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
-        metrics=metrics,
+        metrics=metrics_options(metrics, streams=metrics_streams),
         pseudonyms=pseudonyms,
         plain=plain,
         sound=sound,

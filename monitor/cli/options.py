@@ -95,6 +95,13 @@ Metrics = Annotated[
         min=0, max=65535, help="Serve metrics for Prometheus on this port; 0 for any free one."
     ),
 ]
+MetricsStreams = Annotated[
+    bool,
+    typer.Option(
+        "--metrics-streams",
+        help="Serve bpm, state and alarms of each stream, too, under its name.",
+    ),
+]
 PseudonymKey = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(

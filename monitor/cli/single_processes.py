@@ -17,6 +17,7 @@ from monitor.cli.options import (
     LogLines,
     Loop,
     Metrics,
+    MetricsStreams,
     Parent,
     Port,
     PseudonymKey,
@@ -83,12 +84,14 @@ def hub(
         typer.Option(help="Keep this many MB of alerts and strips, the newest; all by default."),
     ] = None,
     metrics: Metrics = None,
+    metrics_streams: MetricsStreams = False,
     log_format: LogLines = LogFormat.TEXT,
     listeners: Listeners = None,
     run_end: RunEnd = None,
     parent: Parent = None,
 ) -> None:
     """Run a hub alone; when ready it prints its addresses as one JSON line."""
+    from monitor.inputs import metrics_options
     from monitor.stages.hub import run_hub
 
     run_hub(
@@ -105,7 +108,7 @@ def hub(
         max_streams=max_streams,
         keep_days=keep_days,
         keep_mb=keep_mb,
-        metrics=metrics,
+        metrics=metrics_options(metrics, streams=metrics_streams),
         listeners=listeners,
         run_end=run_end,
         parent=parent,

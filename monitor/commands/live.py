@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from monitor.inputs import default_log
+from monitor.inputs import MetricsOptions, default_log
 from monitor.run.reporters import choose_reporter
 from monitor.run.session import run
 from pipeline.transport.pseudonyms import Pseudonyms
@@ -17,7 +17,7 @@ def monitor_device(
     log: Path | None,
     false_alerts_per_hour: float | None,
     alarms: Path | None,
-    metrics: int | None,
+    metrics: MetricsOptions | None,
     pseudonyms: Path | None,
     plain: bool,
     sound: bool,
@@ -33,7 +33,7 @@ def monitor_device(
         log: the alert log; None for a new one.
         false_alerts_per_hour: of the live score; None for that of the calibration.
         alarms: file of alarm settings; None for the defaults.
-        metrics: port of the hub's metrics; None for none.
+        metrics: what the hub serves to Prometheus; None for nothing.
         pseudonyms: file of the key under which the stream has a pseudonym; None for its own name.
         plain: print lines in place of the dashboard.
         sound: let the dashboard ring the terminal's bell.

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import monitor
-from monitor.inputs import default_log, load_alarm_settings
+from monitor.inputs import MetricsOptions, default_log, load_alarm_settings
 from monitor.run.addresses import inherited_listeners
 from monitor.run.events import HubReady, Note, announce
 from monitor.run.limits import hub_bytes, return_memory, set_hub_limits
@@ -40,7 +40,7 @@ def run_hub(
     max_streams: int,
     keep_days: float | None,
     keep_mb: float | None,
-    metrics: int | None,
+    metrics: MetricsOptions | None,
     listeners: str | None,
     run_end: int | None,
     parent: int | None,
@@ -97,7 +97,9 @@ def run_hub(
         if metrics is not None:
             from monitor.metrics import MetricsServer
 
-            server = stack.enter_context(MetricsServer(metrics, inherited.get("metrics")))
+            server = stack.enter_context(
+                MetricsServer(metrics.port, inherited.get("metrics"), streams=metrics.streams)
+            )
         hub = stack.enter_context(
             Hub(config, time.monotonic, on_report=server.update if server else _ignore_report)
         )
@@ -154,5 +156,5 @@ def hub_authenticator(key: str | None, keys: Path | None) -> Authenticator | Non
     return Authenticator(store.pair(key), store)
 
 
-def _ignore_report(report: object) -> None:
+def _ignore_report(report: object, statuses: object) -> None:
     """Discard a report: no metrics are served."""

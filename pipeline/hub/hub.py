@@ -16,7 +16,7 @@ counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when ``st
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Self
 
 from pipeline.errors import LogError, WireError
@@ -69,6 +69,10 @@ _WATCH_S: Final = 0.1
 """and what concerns every stream is looked at as often: silent sources, strips of alarms."""
 
 
+OnReport = Callable[[SystemReport, Sequence[Status]], None]
+"""Takes the report on the whole system and the status of each stream."""
+
+
 class Hub:
     """Sockets, streams, dispatcher and log; a context manager."""
 
@@ -76,9 +80,9 @@ class Hub:
         self,
         config: HubConfig,
         clock: Callable[[], float],
-        on_report: Callable[[SystemReport], None] = lambda report: None,
+        on_report: OnReport = lambda report, statuses: None,
     ) -> None:
-        """Bind the sockets and open the log; each second ``on_report`` is given the report.
+        """Bind the sockets and open the log; each second ``on_report`` is given what is reported.
 
         Raises:
             EndpointError: an address is in use.
@@ -349,7 +353,7 @@ class Hub:
             for status in statuses:
                 yield f"status/{status.stream}", status
             yield "system", report
-            self._on_report(report)
+            self._on_report(report, statuses)
         if now >= self._due["heartbeat"]:
             self._due["heartbeat"] = now + _HEARTBEAT_S
             yield "heartbeat", self._status.heartbeat()

@@ -168,7 +168,7 @@ def test_a_recent_alert_waits_for_its_strip() -> None:
     with HttpServer() as server:
         found: list[SignalStrip | None] = [None, STRIP]
         outlet = FhirServer(server.url, FhirVersion.R4, lambda seq: found.pop(0))
-        with pytest.raises(UnavailableError, match="^$") as later:
+        with pytest.raises(UnavailableError, match=r"^$") as later:
             outlet.deliver(recent)
         assert later.value.retry_s is not None
         outlet.deliver(recent)

@@ -1,4 +1,4 @@
-"""Dashboard, alerting rules and compose.yaml name what there is. Files only: no engine runs here."""
+"""Dashboard, alerting rules and compose.yaml name what there is; no engine runs them here."""
 
 import json
 import re

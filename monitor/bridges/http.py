@@ -4,8 +4,11 @@ No redirect is followed: a server could send what is about a patient anywhere. E
 connection of its own, so that an idle one is never taken for trouble.
 """
 
+import contextlib
 import logging
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -20,6 +23,9 @@ from pipeline.errors import EndpointError
 
 _PORTS: Final = {"http": 80, "https": 443}
 _TIMEOUT_S: Final = 10.0
+_TOTAL_S: Final = 30.0
+"""A server that sends its answer byte by byte gets no more time than this."""
+
 _MOST_BYTES: Final = 65_536
 _LONGEST_WAIT_S: Final = 600.0
 """No server makes us wait longer before the next attempt."""
@@ -60,7 +66,12 @@ class HttpTarget:
             EndpointError: a redirect, 401 or 403: the address or the credentials are wrong.
         """
         connection = self._connection()
+        cut = threading.Event()
+        limit = threading.Timer(_TOTAL_S, _disconnect, (connection, cut))
+        limit.daemon = True
         try:
+            connection.connect()
+            limit.start()
             connection.request("POST", self._path + suffix, body, dict(headers))
             answer = connection.getresponse()
             text = answer.read(_MOST_BYTES).decode(errors="replace")
@@ -68,7 +79,10 @@ class HttpTarget:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise UnavailableError(reason) from None
         finally:
+            limit.cancel()
             connection.close()
+        if cut.is_set():
+            raise UnavailableError(f"no whole answer in {_TOTAL_S:g} s")
         self._judge(answer, text, what)
 
     def _connection(self) -> HTTPConnection:
@@ -88,10 +102,15 @@ class HttpTarget:
         if code in (401, 403):
             raise EndpointError(f"{self.shown} answers {said}: check what proves who we are")
         why = safe_text(" ".join(text.split()), 200)
-        report_line(
-            f"monitor: {self.shown} refuses {what}, which is skipped: {said}. {why}".rstrip(". "),
-            logging.WARNING,
-        )
+        line = f"{self.shown} refuses {safe_text(what, 100)}, which is skipped: {said}. {why}"
+        report_line(f"monitor: {line.rstrip('. ')}", logging.WARNING)
+
+
+def _disconnect(connection: HTTPConnection, cut: threading.Event) -> None:
+    """Shut a connection down, which ends the wait for its answer."""
+    cut.set()
+    with contextlib.suppress(OSError, AttributeError):  # it has ended meanwhile
+        connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _retry_after_s(answer: HTTPResponse) -> float | None:

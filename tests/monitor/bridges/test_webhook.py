@@ -1,10 +1,12 @@
 """`monitor bridge webhook` against a real HTTP server: each alert once or again, never less."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import signal
+import socket
 import ssl
 import threading
 import time
@@ -166,6 +168,27 @@ def test_https_trusts_what_this_machine_trusts(
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         WebhookOutlet(server.url).deliver(ALERT)
     assert seqs(server) == [12]
+
+
+def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that sends byte by byte holds up no alert for longer than a limit."""
+    monkeypatch.setattr("monitor.bridges.http._TOTAL_S", 0.3)
+    ended = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client, contextlib.suppress(OSError):
+            client.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not ended.wait(0.02):
+                client.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=drip, args=(listener,))
+        server.start()
+        with pytest.raises(UnavailableError, match="no whole answer"):
+            WebhookOutlet(f"http://127.0.0.1:{listener.getsockname()[1]}").deliver(ALERT)
+        ended.set()
+        server.join(60)
 
 
 @pytest.mark.timeout(240)

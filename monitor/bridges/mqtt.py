@@ -124,6 +124,8 @@ class MqttOutlet(Outlet):
         self._waiting_since = 0.0
         self._heard = False
         self._begun = False
+        self._connected = False
+        """By our own account: after a protocol error the client takes itself for connected."""
         self._answer: int | None = None
         """The broker's reason code for this connection; None before it answers."""
 
@@ -158,7 +160,7 @@ class MqttOutlet(Outlet):
     def deliver(self, message: Received) -> None:
         """Publish an alert, or a status if there is a connection: the next one is a second away."""
         if isinstance(message, Status):
-            if self._client.is_connected():
+            if self._connected:
                 self._publish(self._topic("status", message.stream), message, retain=True)
         elif isinstance(message, Unrecorded):
             self._publish(self._topic("alert", message.stream), message.alert)
@@ -179,7 +181,7 @@ class MqttOutlet(Outlet):
 
     def confirm(self) -> None:
         """Connect where needed, send, and wait for the acknowledgements (PUBACK)."""
-        if not self._client.is_connected():
+        if not self._connected:
             self._connect()
         self._turn(0.0)
         while self._sent - self._acknowledged:
@@ -197,6 +199,7 @@ class MqttOutlet(Outlet):
 
         code = self._client.loop(seconds)
         if code != MQTT_ERR_SUCCESS:
+            self._connected = False
             raise UnavailableError(f"the connection was lost: {error_string(code)}")
 
     def _connect(self) -> None:
@@ -227,12 +230,13 @@ class MqttOutlet(Outlet):
             raise EndpointError(f"the broker {self.target}: {_REFUSALS[self._answer]}")
         if self._answer:
             raise UnavailableError(f"it refuses the connection with code {self._answer}")
+        self._connected = True
         self._publish_online()
 
     def contact(self, *, heard: bool) -> None:
         """Publish whether the absence of alerts means anything."""
         self._heard = heard
-        if self._client.is_connected():
+        if self._connected:
             self._publish_online()
 
     def _publish_online(self) -> None:
@@ -243,7 +247,7 @@ class MqttOutlet(Outlet):
         """Publish that nothing comes any more, and disconnect."""
         from paho.mqtt.client import MQTT_ERR_SUCCESS
 
-        if not self._client.is_connected():
+        if not self._connected:
             return
         self._heard = False
         last = self._client.publish(f"{self._prefix}/online", b"0", qos=1, retain=True).mid

@@ -16,7 +16,7 @@ COPY pipeline pipeline
 COPY replay replay
 ENV PIP_CONSTRAINT=constraints.txt
 RUN python -m venv /opt/monitor \
-    && /opt/monitor/bin/pip install --no-cache-dir --only-binary :all: .
+    && /opt/monitor/bin/pip install --no-cache-dir --only-binary :all: '.[mqtt]'
 
 FROM python:3.13-slim
 RUN useradd --uid 10001 --create-home monitor

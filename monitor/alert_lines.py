@@ -1,5 +1,7 @@
 """Alerts, gaps and replaced logs as lines of text for a person, without control characters."""
 
+from typing import Final
+
 from monitor.text import number, safe_text
 from pipeline.schema.public import Alert, Gap, LogReplaced, Unrecorded
 
@@ -11,6 +13,25 @@ def record_line(record: Alert | Gap | LogReplaced | Unrecorded) -> str:
     if isinstance(record, Alert):
         return _alert_line(record)
     return f"{record.kind.replace('_', ' ').upper()}: {safe_text(record.reason, 160)}"
+
+
+SILENT_AFTER_S: Final = 2.0
+"""A hub sends a heartbeat every 250 ms; after so long without one it counts as lost."""
+
+
+def contact_line(endpoint: str, *, silent: bool, before: bool) -> str:
+    """Return as one line that contact with a monitor was lost, or is there.
+
+    Args:
+        endpoint: of the monitor.
+        silent: whether nothing has come from it for `SILENT_AFTER_S`.
+        before: whether anything ever did.
+    """
+    if not silent:
+        return f"receiving from {endpoint}"
+    if before:
+        return f"nothing received from {endpoint} for {SILENT_AFTER_S:g} s, still waiting"
+    return f"nothing received from {endpoint} yet, still waiting; is a monitor running?"
 
 
 def _alert_line(alert: Alert) -> str:

@@ -33,6 +33,29 @@ _NAMED_RECORDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsOptions:
+    """What a hub serves to Prometheus."""
+
+    port: int
+    """0 for one that the kernel chooses."""
+    streams: bool = False
+    """Whether metrics of each stream are among them, with its name."""
+
+
+def metrics_options(port: int | None, *, streams: bool) -> MetricsOptions | None:
+    """Return what the options say; None where no metrics are served.
+
+    Raises:
+        ConfigError: metrics of streams are asked for, and no port.
+    """
+    if port is None:
+        if streams:
+            raise ConfigError("--metrics-streams adds to what --metrics PORT serves: give both")
+        return None
+    return MetricsOptions(port, streams)
+
+
+@dataclass(frozen=True, slots=True)
 class FoundLeads:
     """The leads that are taken of a record that the command line names."""
 
@@ -236,9 +259,20 @@ def default_log() -> Path:
     Raises:
         ConfigError: this user has no home folder.
     """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return state_folder("--log") / f"{stamp}-{os.getpid()}.sqlite"
+
+
+def state_folder(option: str) -> Path:
+    """Return the folder of logs and positions; ``option`` is what names another place.
+
+    Raises:
+        ConfigError: this user has no home folder.
+    """
     try:
         state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     except RuntimeError:
-        raise ConfigError("this user has no home folder for the log: name one with --log") from None
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return state / "ecg-monitor" / f"{stamp}-{os.getpid()}.sqlite"
+        raise ConfigError(
+            f"this user has no home folder to write to: name a file with {option}"
+        ) from None
+    return state / "ecg-monitor"

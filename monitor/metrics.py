@@ -13,7 +13,8 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -32,7 +33,7 @@ from prometheus_client.registry import Collector
 
 from pipeline.errors import EndpointError
 from pipeline.kafka.figures import TEXTS, Figures
-from pipeline.schema.public import RecordingReport, SystemReport
+from pipeline.schema.public import RecordingReport, Status, SystemReport
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,9 @@ RECORDING_GAUGES: Final = {
     "writable": "Whether the recording can be written.",
 }
 """Only where the signal is recorded."""
+
+STATES: Final = ("learning", "normal", "abnormal", "not_analysable", "ended")
+"""Of a stream."""
 
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MAX_CLIENTS: Final = 8
@@ -142,6 +146,33 @@ def metrics_of_figures(figures: Figures) -> Iterator[Metric]:
             yield _gauge(name, TEXTS[one.name], one.value)
 
 
+def metrics_of_streams(statuses: Sequence[Status]) -> Iterator[Metric]:
+    """Yield heart rate, state and active alarms of each stream, under its name."""
+    bpm = GaugeMetricFamily(f"{PREFIX}stream_bpm", "Heart rate of a stream.", labels=["stream"])
+    states = GaugeMetricFamily(
+        f"{PREFIX}stream_state",
+        "1 for the state that a stream is in, 0 for the others.",
+        labels=["stream", "state"],
+    )
+    alarms = GaugeMetricFamily(
+        f"{PREFIX}stream_alarms",
+        "Active alarms of a stream.",
+        labels=["stream", "kind", "priority"],
+    )
+    for status in statuses:
+        if status.bpm is not None:
+            bpm.add_metric([status.stream], status.bpm)
+        now = "ended" if status.ended else status.state
+        for state in STATES:
+            states.add_metric([status.stream, state], float(state == now))
+        active = Counter((alarm.kind, alarm.priority) for alarm in status.alarms)
+        for (kind, priority), n in sorted(active.items()):
+            alarms.add_metric([status.stream, kind, priority], n)
+    yield bpm
+    yield states
+    yield alarms
+
+
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
     unit = f"{name[:-2]}_seconds" if name.endswith("_s") else name
     return GaugeMetricFamily(PREFIX + unit, text, value=float(value))
@@ -151,23 +182,27 @@ class _LastReport(Collector):
     """The last report, as the collector of its own registry."""
 
     def __init__(self) -> None:
-        self.report: SystemReport | None = None
-        self.figures: Figures = ()
+        self.reported: tuple[SystemReport | None, Sequence[Status], Figures] = (None, (), ())
+        """The report, the statuses of the streams that are served, and what a process of a cluster
+        has counted; replaced at once."""
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        self._text: tuple[tuple[SystemReport | None, Figures], bytes] = ((None, ()), b"")
+        self._text: tuple[object, bytes] = (None, b"")
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of the last report."""
-        if self.report is not None:
-            yield from metrics_of(self.report)
-        yield from metrics_of_figures(self.figures)
+        report, statuses, figures = self.reported
+        if report is not None:
+            yield from metrics_of(report)
+        if statuses:
+            yield from metrics_of_streams(statuses)
+        yield from metrics_of_figures(figures)
 
     def text(self) -> bytes:
         """Return the metrics as text, which is made once for each report."""
-        made_of = self.report, self.figures
-        if any(a is not b for a, b in zip(self._text[0], made_of, strict=True)):
-            self._text = (made_of, generate_latest(self._registry))
+        reported = self.reported
+        if self._text[0] is not reported:
+            self._text = (reported, generate_latest(self._registry))
         return self._text[1]
 
 
@@ -245,10 +280,11 @@ def _disconnect(client: socket.socket) -> None:
 class MetricsServer:
     """Serves the metrics of the last report; a context manager."""
 
-    def __init__(self, port: int, listener: int | None = None) -> None:
+    def __init__(self, port: int, listener: int | None = None, *, streams: bool = False) -> None:
         """Listen on loopback; port 0 lets the kernel choose.
 
-        ``listener`` is a descriptor that listens there already, which stays open.
+        ``listener`` is a descriptor that listens there already, which stays open. ``streams`` adds
+        metrics of each stream, with its name.
 
         Raises:
             EndpointError: the port cannot be used.
@@ -260,15 +296,22 @@ class MetricsServer:
             raise EndpointError(
                 f"port {port} for the metrics {why}; choose another with --metrics"
             ) from None
+        self._streams = streams
         self.url: str = f"http://127.0.0.1:{self._server.server_address[1]}/metrics"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True
         )
         self._thread.start()
 
-    def update(self, report: SystemReport | None, figures: Figures = ()) -> None:
-        """Serve this report, and what a process of a cluster has counted, from now on."""
-        self._server.last.report, self._server.last.figures = report, figures
+    def update(
+        self, report: SystemReport, statuses: Callable[[], Sequence[Status]] = tuple
+    ) -> None:
+        """Serve this report of a hub, and the statuses of its streams, from now on."""
+        self._server.last.reported = (report, statuses() if self._streams else (), ())
+
+    def update_figures(self, report: SystemReport | None, figures: Figures) -> None:
+        """Serve what a process of a cluster has counted from now on, and a bridge's report."""
+        self._server.last.reported = (report, (), figures)
 
     def __enter__(self) -> Self:
         return self

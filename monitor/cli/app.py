@@ -18,6 +18,7 @@ from typing import Annotated, Final, Optional
 
 import typer
 
+from monitor.cli.bridges import bridge_app
 from monitor.cli.evaluate import evaluate_app
 from monitor.cli.kafka import kafka_app
 from monitor.cli.keys import keys_app
@@ -34,6 +35,7 @@ from monitor.cli.options import (
     LogLines,
     Loop,
     Metrics,
+    MetricsStreams,
     Plain,
     Port,
     PseudonymKey,
@@ -70,6 +72,8 @@ _EXTRAS: Final = {
     "brainflow": "brainflow",
     "confluent_kafka": "kafka",
     "matplotlib": "plot",
+    "paho": "mqtt",
+    "pyarrow": "parquet",
     "pylsl": "lsl",
     "pytorch_optimizer": "train",
     "sklearn": "train",
@@ -223,6 +227,7 @@ def replay(
     log: Log = None,
     port: Port = DEFAULT_PORT,
     metrics: Metrics = None,
+    metrics_streams: MetricsStreams = False,
     pseudonyms: PseudonymKey = None,
     record: Record = None,
     record_format: RecordFormats = None,
@@ -231,6 +236,7 @@ def replay(
 ) -> None:
     """Replay WFDB records through the whole system, with the dashboard."""
     from monitor.commands.replay import replay_records
+    from monitor.inputs import metrics_options
 
     replay_records(
         records,
@@ -243,7 +249,7 @@ def replay(
         log=log,
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
-        metrics=metrics,
+        metrics=metrics_options(metrics, streams=metrics_streams),
         pseudonyms=pseudonyms,
         recording=asked_recording(record, record_format, record_keep),
         plain=plain,
@@ -272,6 +278,7 @@ def live(
     log: Log = None,
     port: Port = DEFAULT_PORT,
     metrics: Metrics = None,
+    metrics_streams: MetricsStreams = False,
     pseudonyms: PseudonymKey = None,
     record: Record = None,
     record_format: RecordFormats = None,
@@ -280,6 +287,7 @@ def live(
 ) -> None:
     """Monitor devices until Ctrl-C; a bare --device takes the only one, or lists them."""
     from monitor.commands.live import monitor_devices
+    from monitor.inputs import metrics_options
 
     monitor_devices(
         device or [],
@@ -288,7 +296,7 @@ def live(
         log=log,
         false_alerts_per_hour=false_alerts_per_hour,
         alarms=alarms,
-        metrics=metrics,
+        metrics=metrics_options(metrics, streams=metrics_streams),
         pseudonyms=pseudonyms,
         recording=asked_recording(record, record_format, record_keep),
         plain=plain,
@@ -304,6 +312,7 @@ app.add_typer(scan_app)
 app.add_typer(report_app)
 app.add_typer(single_process_app)
 app.add_typer(kafka_app)
+app.add_typer(bridge_app, name="bridge")
 app.add_typer(log_app, name="log")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")

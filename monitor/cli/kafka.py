@@ -1,4 +1,4 @@
-"""Parse ``monitor gateway``, ``worker``, ``bridge`` and ``alerts``: a system of many machines."""
+"""Parse ``monitor gateway``, ``worker``, ``bridge kafka`` and ``alerts``: many machines."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from monitor.kafka.cluster import ClusterOptions
 
 kafka_app = typer.Typer()
+kafka_bridge_app = typer.Typer()
 
 _PREFIX = "ecg"
 
@@ -133,7 +134,7 @@ def worker(
     )
 
 
-@kafka_app.command()
+@kafka_bridge_app.command("kafka")
 def bridge(
     kafka: Brokers,
     port: Port = DEFAULT_PORT,

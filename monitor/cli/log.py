@@ -31,6 +31,10 @@ def export(
         Optional[Path],  # noqa: UP045
         typer.Option("--json", help="Write one JSON object a line into this file."),
     ] = None,
+    parquet: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write a table with typed columns; needs the extra parquet."),
+    ] = None,
     wfdb: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write WFDB annotations, STREAM.alarm each, into this folder."),
@@ -39,9 +43,11 @@ def export(
     """Write all alerts of a log into files that other programs read."""
     from monitor.commands.log import export_log
 
-    if csv is None and json_lines is None and wfdb is None:
-        raise ConfigError("nothing to write: give --csv FILE, --json FILE or --wfdb FOLDER")
-    export_log(log, csv_file=csv, json_lines=json_lines, wfdb=wfdb)
+    if csv is None and json_lines is None and wfdb is None and parquet is None:
+        raise ConfigError(
+            "nothing to write: give --csv FILE, --json FILE, --parquet FILE or --wfdb FOLDER"
+        )
+    export_log(log, csv_file=csv, json_lines=json_lines, wfdb=wfdb, parquet=parquet)
 
 
 @log_app.command()

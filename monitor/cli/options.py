@@ -159,6 +159,13 @@ RecordKeep = Annotated[
         help="Remove the oldest of the recording beyond an age or a size: 7d, 20GB, or 7d,20GB.",
     ),
 ]
+MetricsStreams = Annotated[
+    bool,
+    typer.Option(
+        "--metrics-streams",
+        help="Serve bpm, state and alarms of each stream, too, under its name.",
+    ),
+]
 PseudonymKey = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(

@@ -19,6 +19,7 @@ from monitor.cli.options import (
     LogLines,
     Loop,
     Metrics,
+    MetricsStreams,
     Parent,
     Port,
     PseudonymKey,
@@ -90,12 +91,14 @@ def hub(
     record: Record = None,
     record_format: RecordFormats = None,
     record_keep: RecordKeep = None,
+    metrics_streams: MetricsStreams = False,
     log_format: LogLines = LogFormat.TEXT,
     listeners: Listeners = None,
     run_end: RunEnd = None,
     parent: Parent = None,
 ) -> None:
     """Run a hub alone; when ready it prints its addresses as one JSON line."""
+    from monitor.inputs import metrics_options
     from monitor.stages.hub import run_hub
 
     run_hub(
@@ -112,7 +115,7 @@ def hub(
         max_streams=max_streams,
         keep_days=keep_days,
         keep_mb=keep_mb,
-        metrics=metrics,
+        metrics=metrics_options(metrics, streams=metrics_streams),
         recording=asked_recording(record, record_format, record_keep),
         listeners=listeners,
         run_end=run_end,

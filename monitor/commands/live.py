@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from monitor.inputs import default_log
+from monitor.inputs import MetricsOptions, default_log
 from monitor.log_format import report_line
 from monitor.run.recording import Recording
 from monitor.run.reporters import choose_reporter
@@ -22,7 +22,7 @@ def monitor_devices(
     log: Path | None,
     false_alerts_per_hour: float | None,
     alarms: Path | None,
-    metrics: int | None,
+    metrics: MetricsOptions | None,
     pseudonyms: Path | None,
     recording: Recording | None,
     plain: bool,
@@ -39,7 +39,7 @@ def monitor_devices(
         log: the alert log; None for a new one.
         false_alerts_per_hour: of the live score; None for that of the calibration.
         alarms: file of alarm settings; None for the defaults.
-        metrics: port of the hub's metrics; None for none.
+        metrics: what the hub serves to Prometheus; None for nothing.
         pseudonyms: file of the key under which streams have pseudonyms; None for their own names.
         recording: of the whole signal; None for none.
         plain: print lines in place of the dashboard.

@@ -1,8 +1,8 @@
 """`monitor log`: check an alert log, write its alerts to files, remove a stream from it.
 
 ``verify`` and ``export`` only read the log, so a hub may write it meanwhile. An export has the
-alerts that the log held when it began, as CSV, JSON lines or WFDB annotations. Each file appears
-whole or not at all. ``forget`` needs the log for itself.
+alerts that the log held when it began, as CSV, JSON lines, Parquet or WFDB annotations. Each file
+appears whole or not at all. ``forget`` needs the log for itself.
 """
 
 import csv
@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.progress import Progress
@@ -31,6 +31,9 @@ from pipeline.log.verify import verify
 from pipeline.schema.public import Alert, encode_json
 from pipeline.schema.requests import ALERTS_PER_PAGE
 from replay.annotations import note_bytes
+
+if TYPE_CHECKING:
+    from monitor.alert_table import AlertTable
 
 ANNOTATOR: Final = "alarm"
 """Not ``mon``, which `monitor scan` writes: both may lie beside a record."""
@@ -122,7 +125,12 @@ def _confirm(question: str, *, yes: bool) -> None:
 
 
 def export_log(
-    path: Path, *, csv_file: Path | None, json_lines: Path | None, wfdb: Path | None
+    path: Path,
+    *,
+    csv_file: Path | None,
+    json_lines: Path | None,
+    wfdb: Path | None,
+    parquet: Path | None,
 ) -> None:
     """Write files from the log at ``path``, and a line about each to stderr.
 
@@ -130,7 +138,12 @@ def export_log(
     """
     with _progress("exporting") as on_progress:
         for line in write_exports(
-            path, csv_file=csv_file, json_lines=json_lines, wfdb=wfdb, on_progress=on_progress
+            path,
+            csv_file=csv_file,
+            json_lines=json_lines,
+            wfdb=wfdb,
+            parquet=parquet,
+            on_progress=on_progress,
         ):
             sys.stderr.write(f"monitor: {line}\n")
 
@@ -141,6 +154,7 @@ def write_exports(
     csv_file: Path | None,
     json_lines: Path | None,
     wfdb: Path | None,
+    parquet: Path | None = None,
     on_progress: Callable[[int, int], None],
 ) -> list[str]:
     """Write the files that are named; return a line about each file or folder.
@@ -151,6 +165,7 @@ def write_exports(
         json_lines: a file to write, with the objects that subscribers receive.
         wfdb: a folder for annotations: a note at each alert, in one file for each stream, and one
             more for each restart of its sample numbers.
+        parquet: a table to write, with typed columns (`monitor.alert_table`).
         on_progress: takes how many alerts are done, and of how many.
 
     Raises:
@@ -166,13 +181,19 @@ def write_exports(
         read.append(csv_file)
     if json_lines is not None:
         json_lines = replaceable_file(json_lines, read=read)
+        read.append(json_lines)
+    if parquet is not None:
+        parquet = replaceable_file(parquet, read=read)
     with ExitStack() as files, LogReader(path) as log:
         table = _Table(files.enter_context(_whole_file(csv_file))) if csv_file else None
         lines = files.enter_context(_whole_file(json_lines)) if json_lines else None
+        typed = _typed_table(files, parquet) if parquet else None
         for alert in _alerts(log, on_progress):
             alerts += 1
             if table is not None:
                 table.add(alert)
+            if typed is not None:
+                typed.add(alert)
             if lines is not None:
                 lines.write(encode_json(alert).decode() + "\n")
             if wfdb is not None and alert.stream and 0 <= alert.sample <= _LATEST_SAMPLE:
@@ -180,13 +201,21 @@ def write_exports(
                 notes[alert.stream, alert.epoch].append((alert.sample, text))
     if wfdb is not None:
         _write_notes(wfdb, notes, read)
-    lines_about = [f"{alerts} alerts in {file}" for file in (csv_file, json_lines) if file]
+    lines_about = [f"{alerts} alerts in {file}" for file in (csv_file, json_lines, parquet) if file]
     if wfdb is not None:
         placed = sum(map(len, notes.values()))
         lines_about.append(f"{placed} alerts in {len(notes)} annotation files in {wfdb}")
         if placed < alerts:
             lines_about[-1] += f"; {alerts - placed} are about no signal"
     return lines_about
+
+
+def _typed_table(files: ExitStack, parquet: Path) -> "AlertTable":
+    """Return the table of a Parquet file, which ``files`` completes."""
+    from monitor.alert_table import AlertTable
+
+    file = files.enter_context(_whole_file(parquet, "wb"))
+    return files.enter_context(AlertTable(file))
 
 
 def _alerts(log: LogReader, on_progress: Callable[[int, int], None]) -> Iterator[Alert]:
@@ -246,12 +275,13 @@ def _write_notes(
 
 
 @contextmanager
-def _whole_file(target: Path) -> Iterator[IO[str]]:
+def _whole_file(target: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Yield a file that gets the name ``target`` on success and is removed on failure."""
     unfinished = target.with_name(target.name + ".unfinished")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open(create_new(unfinished), "w", encoding="utf-8", newline="") as file:
+        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+        with open(create_new(unfinished), mode, **text) as file:  # type: ignore[call-overload]
             yield file
         unfinished.replace(target)
     except OSError as error:

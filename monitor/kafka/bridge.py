@@ -1,4 +1,4 @@
-"""`monitor bridge`: serves the alerts of a Kafka cluster as a hub does.
+"""`monitor bridge kafka`: serves the alerts of a Kafka cluster as a hub does.
 
 It prints one ``ready`` event with its addresses and runs until SIGTERM, Ctrl-C, or the death of the
 process that started it.
@@ -68,7 +68,10 @@ def run_bridge(
         AlertLog(log or default_log()) as alert_log,
         served(metrics) as server,
         Bridge(
-            options.cluster(), alert_log, config, server.update if server else _ignore_report
+            options.cluster(),
+            alert_log,
+            config,
+            server.update_figures if server else _ignore_report,
         ) as bridge,
     ):
         announce(

@@ -72,7 +72,7 @@ def run_gateway(
             linger_s=linger_ms / 1e3,
             max_streams=max_streams,
             auth=authenticator,
-            on_figures=partial(server.update, None) if server else ignore_figures,
+            on_figures=partial(server.update_figures, None) if server else ignore_figures,
         ) as gateway,
     ):
         url = server.url if server else None

@@ -94,7 +94,7 @@ def run_worker(
             new_settings=new_settings,
             screens=screens,
             on_owned=on_owned,
-            on_figures=partial(server.update, None) if server else ignore_figures,
+            on_figures=partial(server.update_figures, None) if server else ignore_figures,
         ) as worker,
     ):
         announce(WorkerReady(scorer.name, rules.version, server.url if server else None))

@@ -77,13 +77,26 @@ class BridgeReady:
 
 
 @dataclass(frozen=True, slots=True)
+class OutletReady:
+    """A bridge to another system listens to its monitor."""
+
+    endpoint: str
+    """Address of the monitor's alerts."""
+    target: str
+    position: str | None = None
+    """The file that keeps the position; None where none is kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class Owned:
     """The partitions that a worker has from now on."""
 
     partitions: list[int]
 
 
-Ready = HubReady | ScorerReady | SourceReady | GatewayReady | WorkerReady | BridgeReady
+Ready = (
+    HubReady | ScorerReady | SourceReady | GatewayReady | WorkerReady | BridgeReady | OutletReady
+)
 
 
 def announce(event: Note | Owned | Ready) -> None:

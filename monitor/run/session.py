@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from monitor.inputs import MetricsOptions
 from monitor.log_format import report_line
 from monitor.run.processes import Refused
 from monitor.run.recording import Recording
@@ -113,7 +114,7 @@ def run(
     log: Path,
     false_alerts_per_hour: float | None = None,
     alarms: Path | None = None,
-    metrics: int | None = None,
+    metrics: MetricsOptions | None = None,
     recording: Recording | None = None,
     reporter: Reporter,
     dashboard: Sequence[str] | None = None,
@@ -126,7 +127,7 @@ def run(
         log: the alert log.
         false_alerts_per_hour: of the live score; None for that of the calibration.
         alarms: file of alarm settings; None for the defaults.
-        metrics: port of the hub's metrics; None for none.
+        metrics: what the hub serves to Prometheus; None for nothing.
         recording: of the whole signal; None for none.
         reporter: takes what the run receives.
         dashboard: arguments of ``monitor watch`` for a dashboard on this terminal; None for none.

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Final, Self
 
+from monitor.inputs import MetricsOptions
 from monitor.run.addresses import Ports, listeners_argument
 from monitor.run.deaths import DeathReporter
 from monitor.run.events import HubReady, SourceReady
@@ -48,7 +49,7 @@ class System:
         log: Path,
         false_alerts_per_hour: float | None = None,
         alarms: Path | None = None,
-        metrics: int | None = None,
+        metrics: MetricsOptions | None = None,
         max_streams: int | None = None,
         recording: Recording | None = None,
         on_note: Callable[[str], None],
@@ -61,7 +62,7 @@ class System:
             log: the alert log.
             false_alerts_per_hour: of the live score; None for that of the calibration.
             alarms: file of alarm settings; None for the defaults.
-            metrics: port of the hub's metrics; None for none.
+            metrics: what the hub serves to Prometheus; None for nothing.
             max_streams: that the hub takes at a time; None for as many as usual.
             recording: of the whole signal; None for none.
             on_note: takes notes for a person while the hub starts.
@@ -72,7 +73,7 @@ class System:
             ConfigError: there is no such port.
             EndpointError: a port is in use.
         """
-        self._ports = Ports(port, metrics)
+        self._ports = Ports(port, None if metrics is None else metrics.port)
         self._run_end = RunEnd()
         self.endpoints = self._ports.endpoints
         self._stderr = stderr
@@ -91,7 +92,8 @@ class System:
         if alarms is not None:
             arguments += ["--alarms", str(alarms)]
         if metrics is not None:
-            arguments += ["--metrics", str(metrics)]
+            arguments += ["--metrics", str(metrics.port)]
+            arguments += ["--metrics-streams"] * metrics.streams
         if max_streams is not None:
             arguments += ["--max-streams", str(max_streams)]
         if recording is not None:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import monitor
-from monitor.inputs import default_log, load_alarm_settings
+from monitor.inputs import MetricsOptions, default_log, load_alarm_settings
 from monitor.run.addresses import inherited_listeners
 from monitor.run.events import HubReady, Note, announce
 from monitor.run.limits import hub_bytes, return_memory, set_hub_limits
@@ -47,7 +47,7 @@ def run_hub(
     max_streams: int,
     keep_days: float | None,
     keep_mb: float | None,
-    metrics: int | None,
+    metrics: MetricsOptions | None,
     recording: Recording | None,
     listeners: str | None,
     run_end: int | None,
@@ -106,7 +106,9 @@ def run_hub(
         if metrics is not None:
             from monitor.metrics import MetricsServer
 
-            server = stack.enter_context(MetricsServer(metrics, inherited.get("metrics")))
+            server = stack.enter_context(
+                MetricsServer(metrics.port, inherited.get("metrics"), streams=metrics.streams)
+            )
         hub = stack.enter_context(
             Hub(config, time.monotonic, on_report=server.update if server else _ignore_report)
         )
@@ -177,5 +179,5 @@ def write_edf_beside(header: Path) -> None:
         raise InputError(f"{header.stem} is not written as EDF+")
 
 
-def _ignore_report(report: object) -> None:
+def _ignore_report(report: object, statuses: object) -> None:
     """Discard a report: no metrics are served."""

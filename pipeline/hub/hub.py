@@ -16,7 +16,7 @@ counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when ``st
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Self
 
 from pipeline.errors import LogError, WireError
@@ -75,6 +75,10 @@ _WATCH_S: Final = 0.1
 for the usual number of streams; for more, in proportion, less often."""
 
 
+OnReport = Callable[[SystemReport, Callable[[], Sequence[Status]]], None]
+"""Takes the report on the whole system, and what makes the status of each stream."""
+
+
 class Hub:
     """Sockets, streams, dispatcher and log; a context manager."""
 
@@ -82,9 +86,9 @@ class Hub:
         self,
         config: HubConfig,
         clock: Callable[[], float],
-        on_report: Callable[[SystemReport], None] = lambda report: None,
+        on_report: OnReport = lambda report, statuses: None,
     ) -> None:
-        """Bind the sockets and open the log; each second ``on_report`` is given the report.
+        """Bind the sockets and open the log; each second ``on_report`` is given what is reported.
 
         Raises:
             EndpointError: an address is in use.
@@ -302,8 +306,6 @@ class Hub:
         if self._dispatcher.scorers < known:
             self._due["status"] = 0.0  # at once: perhaps no scorer remains
 
-    # --- requests of clients ----------------------------------------------------------------
-
     def _serve_clients(self) -> None:
         for error in [*self._catch_up.serve(), *self._control.serve(self._clock())]:
             if isinstance(error, LogError):
@@ -380,7 +382,7 @@ class Hub:
                 yield f"status/{status.stream}", status
             report = self._status.report()
             yield "system", report
-            self._on_report(report)
+            self._on_report(report, self._statuses)
         if now >= self._due["heartbeat"]:
             self._due["heartbeat"] = now + _HEARTBEAT_S
             yield "heartbeat", self._status.heartbeat()

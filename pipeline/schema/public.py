@@ -331,7 +331,7 @@ _alert_decoder = msgspec.json.Decoder(Alert)
 _strip_decoder = msgspec.json.Decoder(SignalStrip)
 
 
-def encode_json(message: msgspec.Struct | Gap | LogReplaced) -> bytes:
+def encode_json(message: msgspec.Struct | Gap | LogReplaced | dict[str, Any]) -> bytes:
     """Return ``message`` as one JSON object in UTF-8, without a newline.
 
     Characters that could steer a terminal on which the line is shown are escaped, as JSON allows. A

@@ -14,12 +14,21 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.metrics import _MAX_CLIENTS, _TIMEOUT_S, COUNTERS, GAUGES, LOG_GAUGES, MetricsServer
+from monitor.metrics import (
+    _MAX_CLIENTS,
+    _TIMEOUT_S,
+    COUNTERS,
+    GAUGES,
+    LOG_GAUGES,
+    STATES,
+    MetricsServer,
+)
 from pipeline.errors import EndpointError
 from pipeline.hub.counters import BUCKETS_MS, HubCounters
-from pipeline.schema.public import STAGES, Latency, SystemReport
+from pipeline.schema.public import STAGES, Latency, Status, SystemReport
 from tests.pipeline.hub.test_counters import R7, report_of
 from tests.support.limits import promised
+from tests.support.logs import alert
 from tests.support.running import (
     feed,
     receive_until_ended,
@@ -97,6 +106,32 @@ def test_scrape_has_every_counter_and_every_stage(report: SystemReport) -> None:
         assert value(samples, "latency_seconds_bucket", stage=stage, le="+Inf") == 3
         assert value(samples, "latency_seconds_count", stage=stage) == 3
         assert value(samples, "latency_seconds_sum", stage=stage) == histogram.sum_ms / 1e3
+
+
+def test_streams_are_named_only_where_that_is_asked_for(report: SystemReport) -> None:
+    """Names may be people: bpm, state and active alarms of a stream are off by default."""
+    alarms = [alert(1, kind="asystole", priority="high"), alert(2, kind="pause", priority="medium")]
+    statuses = [
+        Status(
+            stream="s1", state="abnormal", fs_hz=360, sample=1, time_s=1.0, bpm=71.5, alarms=alarms
+        ),
+        Status(stream="s2", state="normal", fs_hz=360, sample=1, time_s=1.0, ended=True),
+    ]
+    with MetricsServer(0) as server:
+        server.update(report, lambda: statuses)
+        assert not any("stream" in dict(labels) for _, labels in scrape(server.url))
+    with MetricsServer(0, streams=True) as server:
+        server.update(report, lambda: statuses)
+        samples = scrape(server.url)
+        assert value(samples, "stream_bpm", stream="s1") == 71.5
+        assert ("ecg_monitor_stream_bpm", (("stream", "s2"),)) not in samples
+        assert value(samples, "stream_alarms", stream="s1", kind="pause", priority="medium") == 1
+        for state in STATES:
+            n = value(samples, "stream_state", stream="s2", state=state)
+            assert n == (state == "ended")
+        server.update(report)
+        samples = scrape(server.url)
+    assert not any("stream" in dict(labels) for _, labels in samples)
 
 
 def test_a_scrape_shows_the_last_report(report: SystemReport) -> None:

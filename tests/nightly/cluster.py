@@ -127,7 +127,7 @@ class System:
         return self._opened.enter_context(WorkerProcess(self.brokers, snapshot_s=1.0))
 
     def _bridge(self) -> Command:
-        words = ["bridge", "--log", str(self._log), "--port", str(self._port)]
+        words = ["bridge", "kafka", "--log", str(self._log), "--port", str(self._port)]
         return self._opened.enter_context(Command(words, self.brokers, wait=False))
 
     def listen(self) -> None:

@@ -74,6 +74,7 @@ def test_readme_shows_every_command(tmp_path: Path) -> None:
         "docs/architecture.md",
         "docs/deploy.md",
         "docs/operations.md",
+        "docs/outlets.md",
         "docs/python.md",
         "CONTRIBUTING.md",
     ],

@@ -35,7 +35,8 @@ REAL = os.environ.get("MONITOR_BROKERS", "")
 """Addresses of real brokers; empty for none."""
 
 needs_real_brokers = pytest.mark.skipif(
-    not REAL, reason="needs real brokers: docker compose up, then MONITOR_BROKERS=127.0.0.1:19092"
+    not REAL,
+    reason="needs real brokers: compose.yaml, profile kafka, then MONITOR_BROKERS=127.0.0.1:19092",
 )
 
 FS = 360

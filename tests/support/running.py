@@ -15,8 +15,8 @@ from pipeline.clients.ingest import IngestClient
 from pipeline.clients.scorer import run_worker
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.hub.config import HubConfig
-from pipeline.hub.hub import Hub
-from pipeline.schema.public import Alert, Public, Status, SystemReport
+from pipeline.hub.hub import Hub, OnReport
+from pipeline.schema.public import Alert, Public, Status
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
 from pipeline.scoring.protocols import ScoredBatch
 from pipeline.signal.samples import SampleBlock
@@ -96,10 +96,16 @@ def running_hub(
     *,
     resume: bool = True,
     max_streams: int = MAX_STREAMS,
-    on_report: Callable[[SystemReport], None] = lambda report: None,
+    on_report: OnReport = lambda report, statuses: None,
+    port: int = 0,
 ) -> Iterator[Hub]:
-    """Run a hub in a thread; its sockets and its log belong to that thread alone."""
+    """Run a hub in a thread; its sockets and its log belong to that thread alone.
+
+    It has any ports, or ``port`` for the alerts and those above, as a subscriber expects them.
+    """
+    names = ("alerts", "replay", "control")
     config = HubConfig(
+        **{name: f"tcp://127.0.0.1:{port and port + n}" for n, name in enumerate(names)},
         log=log,
         live_score=CONFIG,
         resume=resume,

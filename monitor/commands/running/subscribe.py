@@ -4,15 +4,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from monitor.alert_lines import record_line
+from monitor.alert_lines import SILENT_AFTER_S, contact_line, record_line
 from monitor.text import safe_text
 from pipeline.client import Subscriber
 from pipeline.schema.public import Alert, Gap, LogReplaced, Unrecorded, encode_json
 from pipeline.transport.curve import ClientKeys
 
 _RECEIVE_S: Final = 0.25
-_SILENT_AFTER_S: Final = 2.0
-"""A hub sends a heartbeat every 250 ms; after so long without one it counts as lost."""
 
 
 def print_alerts(
@@ -49,9 +47,10 @@ def print_alerts(
                     sys.stdout.flush()
             # After the lines were flushed: killed between the two, it prints them again.
             subscriber.store()
-            if silent != (subscriber.silent_s > _SILENT_AFTER_S):
+            if silent != (subscriber.silent_s > SILENT_AFTER_S):
                 silent = not silent
-                _report_contact(endpoint, subscriber, silent=silent)
+                before = subscriber.heartbeats > 0
+                _report(contact_line(endpoint, silent=silent, before=before))
             if recorded != subscriber.recorded:
                 recorded = not recorded
                 _report(
@@ -63,17 +62,6 @@ def _line(record: Alert | Gap | LogReplaced | Unrecorded, *, as_json: bool) -> s
     if not as_json:
         return record_line(record)
     return encode_json(record.alert if isinstance(record, Unrecorded) else record).decode()
-
-
-def _report_contact(endpoint: str, subscriber: Subscriber, *, silent: bool) -> None:
-    """Say on stderr that contact with the hub was lost, or is there."""
-    if not silent:
-        text = f"receiving from {endpoint}"
-    elif subscriber.heartbeats:
-        text = f"nothing received from {endpoint} for {_SILENT_AFTER_S:g} s, still waiting"
-    else:
-        text = f"nothing received from {endpoint} yet, still waiting; is a monitor running?"
-    _report(text)
 
 
 def _report(text: str) -> None:

@@ -14,7 +14,9 @@ from models.inference import student
 from models.inference.student import StudentScorer, cuda_available, cuda_state
 from monitor.cli.app import _EXTRAS
 from pipeline.errors import ConfigError
+from tests.monitor.cli.test_app import exit_code
 from tests.monitor.run.test_system import DEADLINE_S, command, environment
+from tests.support.logs import filled_log
 from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.system
@@ -90,6 +92,36 @@ def test_a_device_names_the_extra_in_one_line(
         f"monitor: this command needs {library}, which is not installed: pip install "
         f"'ecg-monitor[{extra}]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "library", "extra"),
+    [
+        (["bridge", "mqtt", "--broker", "mqtt://127.0.0.1"], "paho", "mqtt"),
+        (["bridge", "lsl"], "pylsl", "lsl"),
+        (["log", "export", "log", "--parquet", "alerts.parquet"], "pyarrow", "parquet"),
+    ],
+)
+def test_other_systems_name_their_extra_in_one_line(
+    words: list[str],
+    library: str,
+    extra: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """Exit code 2, and nothing half-written."""
+    monkeypatch.chdir(tmp_path)
+    filled_log(tmp_path / "log")
+    for name in [library, *(n for n in sys.modules if n.startswith(f"{library}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "monitor.alert_table", raising=False)
+    assert exit_code(monkeypatch, *words) == 2
+    assert capsys.readouterr().err == (
+        f"monitor: this command needs {library}, which is not installed: pip install "
+        f"'ecg-monitor[{extra}]'\n"
+    )
+    assert not [path for path in tmp_path.iterdir() if "parquet" in path.name]
 
 
 def test_a_driver_without_torch_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`monitor gateway`, `worker`, `bridge` and `alerts`: what they print, and what they refuse."""
+"""`monitor gateway`, `worker`, `bridge kafka`, `alerts`: what they print, what they refuse."""
 
 import json
 import os
@@ -179,7 +179,7 @@ def test_a_record_goes_through_all_commands(tmp_path: Path) -> None:
     pytest.importorskip("confluent_kafka", reason="needs the extra kafka")
     port, served = free_ports(), ["--metrics", "0"]
     received: list[Alert] = []
-    of_bridge = ["bridge", "--port", str(port), "--log", str(tmp_path / "log"), *served]
+    of_bridge = ["bridge", "kafka", "--port", str(port), "--log", str(tmp_path / "log"), *served]
     with (
         Brokers() as brokers,
         GatewayProcess(brokers, further=served) as gateway,

@@ -18,7 +18,7 @@ from pipeline.clients.ingest import IngestClient
 from pipeline.clients.scorer import run_worker
 from pipeline.errors import AuthenticationError, EndpointError
 from pipeline.hub.config import HubConfig
-from pipeline.hub.hub import Hub
+from pipeline.hub.hub import Hub, OnReport
 from pipeline.schema.messages import Accepted, Chunk, Hello, Message, Refused, decode, encode
 from pipeline.schema.public import SystemReport
 from pipeline.schema.requests import Acknowledge, Died, Show, Silence, State
@@ -49,7 +49,7 @@ SOON_S = 1.0
 
 @contextmanager
 def guarded_hub(
-    key_ring: KeyRing, log: Path, on_report: Callable[[SystemReport], None] = lambda report: None
+    key_ring: KeyRing, log: Path, on_report: OnReport = lambda report, statuses: None
 ) -> Iterator[Hub]:
     """Run a hub that asks for keys in a thread."""
     begun: queue.Queue[Hub] = queue.Queue()
@@ -172,7 +172,7 @@ def test_no_row_of_a_revoked_key_is_accepted(
     keys = key_ring.allowed_key("source", streams=("bed",))
     log, reports = tmp_path / "log", list[SystemReport]()
     with (
-        guarded_hub(key_ring, log, reports.append) as hub,
+        guarded_hub(key_ring, log, lambda report, statuses: reports.append(report)) as hub,
         Dealer(hub.endpoints["ingest"], keys=keys) as source,
     ):
         assert isinstance(answer(source, CHUNK), Accepted)

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.system
 
 def bridge_of(brokers: Brokers, log: Path, port: int) -> Command:
     """Start a bridge as the command does, and wait until it listens."""
-    return Command(["bridge", "--log", str(log), "--port", str(port)], brokers)
+    return Command(["bridge", "kafka", "--log", str(log), "--port", str(port)], brokers)
 
 
 def test_subscribers_of_a_bridge_have_each_alert_once(

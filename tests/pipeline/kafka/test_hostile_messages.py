@@ -107,7 +107,9 @@ def test_hostile_messages_on_every_topic_change_no_alert(
         Brokers(1) as brokers,
         WorkerProcess(brokers, screens=True) as worker,
         GatewayProcess(brokers) as gateway,
-        Command(["bridge", "--log", str(tmp_path / "log"), "--port", str(port)], brokers) as bridge,
+        Command(
+            ["bridge", "kafka", "--log", str(tmp_path / "log"), "--port", str(port)], brokers
+        ) as bridge,
         alerts_of(brokers, tmp_path / "position") as printed,
         Subscriber(f"tcp://127.0.0.1:{port}", from_seq=1) as subscriber,
     ):

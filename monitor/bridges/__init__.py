@@ -1,0 +1,1 @@
+"""Bridges from a running monitor to other systems: MQTT, webhooks, LSL, FHIR."""

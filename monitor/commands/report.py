@@ -10,9 +10,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 import monitor
 from models.files.atomic_write import replaceable_file, write_atomically
 from models.inference.beat_scorer import load_scorer
@@ -22,6 +19,7 @@ from monitor.inputs import FoundLeads, find_leads, load_alarm_settings, report_l
 from monitor.log_format import report_line
 from monitor.report.content import Content, content_of, hour_rows
 from monitor.report.page import page
+from monitor.run.progress import records_progress
 from monitor.run.workers import in_order
 from monitor.text import safe_text
 from pipeline.errors import ConfigError, InputError
@@ -110,7 +108,7 @@ def report_records(
         return _Reported(_lines(content, printed), text)
 
     faults, table = 0, _Table(printed)
-    with in_order(work, range(len(found)), jobs) as results, _progress() as progress:
+    with in_order(work, range(len(found)), jobs) as results, records_progress() as progress:
         task = progress.add_task("records", total=len(found))
         for n, reported in enumerate(results):
             if reported.fault:
@@ -198,16 +196,3 @@ def _cell(value: Any) -> Any:
         shown = safe_text(value, 200)
         return f"'{shown}" if shown[:1] in ("=", "+", "-", "@") else shown
     return "" if value is None else value
-
-
-def _progress() -> Progress:
-    """Return a progress bar on stderr, visible on a terminal only."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.files.calibration import load_calibration
 from models.inference.beat_scorer import load_scorer
@@ -24,6 +22,7 @@ from monitor.inputs import (
     report_leads,
     report_skipped,
 )
+from monitor.run.progress import records_progress
 from monitor.run.summary import ScanSummary, summary_json, summary_lines
 from monitor.run.workers import in_order
 from pipeline.errors import InputError
@@ -133,7 +132,7 @@ def scan_records(
 
     total = _Total(began, skipped)
     # The processes first: the progress bar is a thread, which they would not have.
-    with in_order(scan, range(len(sources)), jobs) as results, _progress() as progress:
+    with in_order(scan, range(len(sources)), jobs) as results, records_progress() as progress:
         task = progress.add_task("records", total=len(sources))
         for one, info, scanned in zip(found, infos, results, strict=True):
             _print(scanned.lines)
@@ -144,10 +143,7 @@ def scan_records(
                 _write_annotations(annotations, info, scanned)
             total.add(info, scanned.counters)
             progress.advance(task)
-    summary = total.summary()
-    text = summary_json(summary) if as_json or beats else "\n".join(summary_lines(summary))
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    _print_summary(total.summary(), as_json=as_json or beats)
 
 
 class _Total:
@@ -182,17 +178,9 @@ class _Total:
         )
 
 
-def _progress() -> Progress:
-    """Return a progress bar on stderr, visible on a terminal only."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),  # or rich would print an empty line
-    )
+def _print_summary(summary: ScanSummary, *, as_json: bool) -> None:
+    _print([summary_json(summary)] if as_json else summary_lines(summary))
+    sys.stdout.flush()
 
 
 def _outcomes(runner: EmbeddedRunner, source: Source) -> Iterator[Outcome]:

@@ -109,7 +109,7 @@ def read_or_refused(path: Path, stated: Stated) -> bool:
 
 @given(seed=st.sampled_from(SEEDS), changes=CHANGES, stated=st.booleans())
 @settings(
-    deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_mutated_file_is_refused_or_read(
     tmp_path: Path, seed: tuple[str, bytes], changes: list[tuple[int, int, bytes]], stated: bool

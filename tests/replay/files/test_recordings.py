@@ -61,7 +61,7 @@ def test_the_document_names_what_is_tested() -> None:
 
 def test_what_a_file_says_of_its_start_is_known(tmp_path: Path, adc: NDArray[np.int64]) -> None:
     """Headers and columns of dates give dates to what is found."""
-    for kind in ("EDF+", "EDF by hand", "TSV", "ISHNE", "DICOM"):
+    for kind in ("EDF+", "EDF by hand", "TSV", "ISHNE"):
         path, stated = recordings.WRITERS[kind](tmp_path, adc)
         start = open_recording(path, Stated.of(**stated)).start
         assert start == datetime(2021, 3, 4, 5, 6, 7 if kind != "TSV" else 0), kind

@@ -121,6 +121,7 @@ def test_a_folder_gives_recordings_of_all_kinds_and_says_what_it_skips(
     recordings.npy(below / ".hidden", adc)
     (tmp_path / "w.atr").write_bytes(b"\0\0")
     (tmp_path / "RECORDS").write_text("w\n")
+    (tmp_path / "ALARMS").write_text("w,Asystole,0\n" * 300)
     (tmp_path / "x.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     (tmp_path / "many.hea").write_text(f"many/2 2 360 {2 * len(adc)}\nw {len(adc)}\nw {len(adc)}\n")
 
@@ -132,7 +133,7 @@ def test_a_folder_gives_recordings_of_all_kinds_and_says_what_it_skips(
     skipped = {path.name: why for path, why in found.skipped}
     assert skipped["RECORDS"] == "text without a table of numbers"
     assert skipped["x.h5"].startswith("an HDF5 file")
-    assert set(skipped) == {"RECORDS", "x.h5"}
+    assert set(skipped) == {"ALARMS", "RECORDS", "x.h5"}
     with pytest.raises(InputError, match=r"holds no record.*--recursive"):
         find_recordings(_empty(tmp_path))
 

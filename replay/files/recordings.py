@@ -182,6 +182,9 @@ def _sorted_out(files: list[Path]) -> Found:
 
 
 def _holds_table(file: Path) -> bool:
+    """Return whether a text of a folder is a recording; lists without an extension are none."""
+    if not file.suffix:
+        return False
     from replay.files.text_tables import Table
 
     try:

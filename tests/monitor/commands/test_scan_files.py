@@ -58,6 +58,18 @@ def test_the_same_record_gives_the_same_beats_through_every_format(
         ], kind
 
 
+def test_what_a_file_does_not_say_is_stated_in_python(
+    tmp_path: Path, adc: NDArray[np.int64]
+) -> None:
+    """Rate, unit and columns; what is missing is asked for by the names of Python's arguments."""
+    path, _ = recordings.csv_without_names(tmp_path, np.hstack([adc, adc // 2]))
+    found = monitor.analyze(path, 360, unit="uV", columns=["1", "0"])
+    assert found.summary.leads == ("column 1", "column 0")
+    assert found.summary.name == "n"
+    with pytest.raises(ValueError, match=r"does not state its unit: give it with unit mV, uV or V"):
+        monitor.analyze(path, 360)
+
+
 def test_a_folder_is_scanned_to_its_end_whatever_is_in_it(
     tmp_path: Path, adc: NDArray[np.int64], capsys: pytest.CaptureFixture[str]
 ) -> None:

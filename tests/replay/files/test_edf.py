@@ -1,5 +1,6 @@
 """EDF, EDF+ and BDF: their headers, their gaps, and reading them in pieces."""
 
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.schema.messages import FLAG_SATURATED
+from replay.files.dates import edf_start
 from replay.files.edf import open_edf
 from replay.files.recordings import open_recording
 from replay.files.stated import NOTHING, Stated
@@ -122,6 +124,15 @@ def test_a_signal_without_a_range_is_none_of_voltage(
     data = recordings.edf_bytes(adc, physical=("0", "0"))
     header = open_edf(written(tmp_path, data), NOTHING)
     assert {signal.units for signal in header.signals} == {"uncalibrated"}
+
+
+def test_an_anonymous_start_is_none() -> None:
+    """Anonymous files have the first day that an EDF header can have; two digits are of 1985 on."""
+    assert edf_start("01.01.85", "00.00.00") is None
+    assert edf_start("31.02.20", "00.00.00") is None
+    assert edf_start("nonsense", "00.00.00") is None
+    assert edf_start("02.08.84", "22.15.01") == datetime(2084, 8, 2, 22, 15, 1)
+    assert edf_start("02.08.86", "22:15:01") == datetime(1986, 8, 2, 22, 15, 1)
 
 
 def test_commas_for_points_are_read(tmp_path: Path, adc: NDArray[np.int64]) -> None:

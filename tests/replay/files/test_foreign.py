@@ -21,7 +21,6 @@ ECG = np.random.default_rng(3).normal(0, 0.4, (N, 2))
 @pytest.mark.parametrize(
     ("values", "stated", "names"),
     [
-        ({"val": ECG.T}, {"fs_hz": 250}, ["val 1", "val 2"]),
         ({"ecg": ECG, "Fs": 250.0, "peaks": np.arange(9.0)}, {}, ["ecg 1", "ecg 2"]),
         ({"II": ECG[:, 0], "V5": ECG[:, 1], "fs": 250.0}, {"columns": "V5,II"}, ["V5", "II"]),
     ],
@@ -45,8 +44,6 @@ def test_variables_are_signals(
     [
         ({"a": ECG, "b": ECG}, {}, "it has 'a', 'b'; name the signals with --column"),
         ({"a": ECG, "text": "b"}, {"columns": "b"}, "no variable of numbers 'b'; it has 'a'"),
-        ({"a": ECG}, {}, "does not state its sampling rate: give it with --fs"),
-        ({"a": ECG, "fs": 250.0}, {"fs_hz": 360}, "has 250 Hz, and --fs says 360"),
         ({"a": np.zeros((200, 300)), "fs": 250.0}, {}, "holds 200 signals; 1 to 64 are read"),
     ],
 )  # fmt: skip

@@ -61,7 +61,7 @@ def test_the_document_names_what_is_tested() -> None:
 
 def test_what_a_file_says_of_its_start_is_known(tmp_path: Path, adc: NDArray[np.int64]) -> None:
     """Headers and columns of dates give dates to what is found."""
-    for kind in ("EDF+", "EDF by hand", "TSV", "ISHNE", "DICOM"):
+    for kind in ("EDF+", "EDF by hand", "TSV", "ISHNE"):
         path, stated = recordings.WRITERS[kind](tmp_path, adc)
         start = open_recording(path, Stated.of(**stated)).start
         assert start == datetime(2021, 3, 4, 5, 6, 7 if kind != "TSV" else 0), kind
@@ -121,6 +121,7 @@ def test_a_folder_gives_recordings_of_all_kinds_and_says_what_it_skips(
     recordings.npy(below / ".hidden", adc)
     (tmp_path / "w.atr").write_bytes(b"\0\0")
     (tmp_path / "RECORDS").write_text("w\n")
+    (tmp_path / "ALARMS").write_text("w,Asystole,0\n" * 300)
     (tmp_path / "x.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     (tmp_path / "many.hea").write_text(f"many/2 2 360 {2 * len(adc)}\nw {len(adc)}\nw {len(adc)}\n")
 
@@ -132,7 +133,7 @@ def test_a_folder_gives_recordings_of_all_kinds_and_says_what_it_skips(
     skipped = {path.name: why for path, why in found.skipped}
     assert skipped["RECORDS"] == "text without a table of numbers"
     assert skipped["x.h5"].startswith("an HDF5 file")
-    assert set(skipped) == {"RECORDS", "x.h5"}
+    assert set(skipped) == {"ALARMS", "RECORDS", "x.h5"}
     with pytest.raises(InputError, match=r"holds no record.*--recursive"):
         find_recordings(_empty(tmp_path))
 

@@ -173,16 +173,16 @@ def test_it_is_read_in_any_pieces_and_in_little_memory(
     tmp_path: Path, mv: NDArray[np.float64]
 ) -> None:
     """The same samples from any row on; a long file takes no more memory than a short one."""
-    text = "II [mV]\r\n" + "".join(f"{v:.3f}\r\n" for v in np.tile(mv, 10))
+    text = "II [mV]\r\n" + "".join(f"{v:.3f}\r\n" for v in np.tile(mv, 4))
     header = open_text(written(tmp_path, text), Stated.of(fs_hz=250))
-    assert header.frames == 10 * N
+    assert header.frames == 4 * N
     assert header.read is not None
-    for first in (0, 1, 4095, 4096, 4097, 10 * N - 5):
-        last = min(first + 5000, 10 * N)
-        expected = np.tile(mv, 10)[first:last].astype(np.float32)
+    for first in (0, 1, 4095, 4096, 4097, 4 * N - 5):
+        last = min(first + 5000, 4 * N)
+        expected = np.tile(mv, 4)[first:last].astype(np.float32)
         np.testing.assert_array_equal(header.read(0, first, last)[0], expected)
     tracemalloc.start()
-    for first in range(0, 10 * N, 5000):
+    for first in range(0, 4 * N, 5000):
         header.read(0, first, first + 5000)
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()

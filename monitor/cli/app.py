@@ -265,8 +265,9 @@ def live(
     device: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(
+            metavar="URI",
             help="Its address, such as /dev/ttyUSB0?fs=250, lsl:?name=, ble:polar-h10 or "
-            "synthetic: (docs/devices.md); several times for several."
+            "synthetic: (docs/devices.md); several times for several.",
         ),
     ] = None,
     lead: Lead = None,

@@ -150,7 +150,10 @@ def source(
     records: Annotated[Optional[list[str]], typer.Argument(help="Files, or demo.")] = None,  # noqa: UP045
     device: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Address of a device, instead of records; several times for several."),
+        typer.Option(
+            metavar="URI",
+            help="Address of a device, instead of records; several times for several.",
+        ),
     ] = None,
     speed: Speed = "1",
     start: Start = 0.0,

@@ -77,6 +77,8 @@ def run_source(
     sources: list[Source] = []
     together, pace = not devices and len(records) > 1, parse_speed(speed)
     if devices:
+        if renamed is not None:
+            keep_names_out_of_logs()
         sources += _devices(devices, lead)
     else:
         found, skipped = find_leads(records, lead, stated, recursive=recursive)
@@ -108,6 +110,14 @@ def run_source(
         )
     else:
         play(sources, ingest, stop, resume=resume, keys=keys, pseudonyms=renamed)
+
+
+def keep_names_out_of_logs() -> None:
+    """Log nothing that devices say: it has names of streams and paths, and quotes what they sent.
+
+    The hub gets it without those (`pipeline.transport.pseudonyms.without_quotations`).
+    """
+    logging.getLogger("replay.devices").setLevel(logging.CRITICAL)
 
 
 def _devices(addresses: Sequence[str], lead: str | None) -> list[Source]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from brainflow.board_shim import BoardIds, BoardShim, BrainFlowInputParams
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, DeviceError
@@ -185,6 +185,7 @@ def test_boards_with_ecg_are_known() -> None:
     assert {"cyton", "ganglion", "synthetic", "callibri_ecg"} <= set(board_names())
 
 
+@settings(max_examples=50)
 @given(st.lists(st.lists(st.floats(), min_size=1, max_size=40), max_size=8))
 def test_any_count_of_packets_is_survived(rounds: list[list[float]]) -> None:
     """Positions ascend, and no sample is lost or made."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pylsl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, DeviceError
@@ -248,6 +248,7 @@ def divided(stamps: np.ndarray, chunk: int = 5) -> tuple[list[int], int]:
     return places, held
 
 
+@settings(max_examples=50)
 @given(
     st.lists(st.floats(0, 0.1), min_size=60, max_size=60), st.integers(0, 50), st.integers(0, 299)
 )
@@ -288,6 +289,7 @@ def test_a_loss_is_exact_where_stamps_do_not_jitter() -> None:
     assert [piece.missing for piece in signal.push(x, np.arange(5) / 250)] == [None]
 
 
+@settings(max_examples=50)
 @given(st.lists(st.lists(st.floats(), min_size=1, max_size=20), max_size=20))
 def test_any_stamps_lose_and_make_no_sample(chunks: list[list[float]]) -> None:
     """Infinite ones, none, in any order: every sample comes out once."""

@@ -1,6 +1,7 @@
 """Lines of ordinary sketches, and lines on standard input: read where they are plain."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.stages.source import keep_names_out_of_logs
 from pipeline.errors import ConfigError, DeviceError, MonitorError
 from pipeline.signal.samples import SampleBlock
 from replay.devices.addresses import open_device
@@ -16,6 +18,7 @@ from replay.devices.lines.line_positions import PositionTracker
 from replay.devices.lines.serial_lines import TIME_MODULUS, LineReader, checksum
 from replay.devices.lines.standard_input import StandardInput
 from replay.devices.lines.text_source import LineFormat
+from replay.devices.reconnecting import FaultReports
 from tests.replay.devices.test_serial_device import Device, collect, device, positions
 from tests.replay.test_pacing import Clock
 
@@ -151,6 +154,23 @@ def test_the_first_unreadable_line_and_the_advice_are_said(device: Device) -> No
             report = source.report()  # type: ignore[attr-defined]
             faults += [report.fault] if report is not None and report.fault else []
     assert "such as '512\\t498': say which column is the ECG, as in column=2" in faults[0]
+
+
+@pytest.mark.parametrize("pseudonyms", [False, True])
+def test_a_fault_is_logged_once_unless_names_are_secret(
+    caplog: pytest.LogCaptureFixture, pseudonyms: bool
+) -> None:
+    """A stream may be called after a person, and a device may send anything."""
+    devices = logging.getLogger("replay.devices")
+    before = devices.level
+    if pseudonyms:
+        keep_names_out_of_logs()
+    reports = FaultReports("Smith", 0.0)
+    for second in range(3):
+        reports.report(float(second), second, "its lines cannot be read, such as 'Smith'")
+    devices.setLevel(before)
+    line = "Smith: its lines cannot be read, such as 'Smith'"
+    assert caplog.messages == ([] if pseudonyms else [line])
 
 
 @pytest.fixture

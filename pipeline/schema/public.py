@@ -89,7 +89,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     scorers: int = 0
     epoch: int = 0
     fault: str = ""
-    """What is wrong with the system itself: no scorer, log not writable."""
+    """What is wrong with the system itself: no scorer, log or recording not writable."""
     alarms: list[Alert] = []
     """The latest alert of every active alarm of the stream, the most urgent first."""
     silenced_s: float = 0.0

@@ -25,8 +25,8 @@ def write_edf(header: Path) -> Path:
     """Write a segment as EDF+ beside its header, and return the file.
 
     Raises:
-        InputError: it is no segment of a recording, or has a rate for which EDF has no record.
-        OSError: the file cannot be written.
+        InputError: it is no segment of a recording, has a rate for which EDF has no record, or the
+            file cannot be written.
     """
     import edfio
 
@@ -76,7 +76,10 @@ def write_edf(header: Path) -> Path:
         ],
     )
     target = header.with_suffix(EDF)
-    replace_file(target, written.to_bytes())
+    try:
+        replace_file(target, written.to_bytes())
+    except OSError as error:
+        raise InputError(f"cannot write {quoted(target)}: {error.strerror}") from None
     return target
 
 

@@ -26,6 +26,7 @@ from monitor.metrics import (
 from pipeline.errors import EndpointError
 from pipeline.hub.counters import BUCKETS_MS, HubCounters
 from pipeline.schema.public import STAGES, Latency, Status, SystemReport
+from tests.monitor.cli.test_app import exit_code
 from tests.pipeline.hub.test_counters import R7, report_of
 from tests.support.limits import promised
 from tests.support.logs import alert
@@ -132,6 +133,15 @@ def test_streams_are_named_only_where_that_is_asked_for(report: SystemReport) ->
         server.update(report)
         samples = scrape(server.url)
     assert not any("stream" in dict(labels) for _, labels in samples)
+
+
+def test_metrics_of_streams_need_a_port(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, exit 2, of each command that has the option."""
+    for words in (["hub"], ["replay", "demo"], ["live", "--device", "synthetic:"]):
+        assert exit_code(monkeypatch, *words, "--metrics-streams") == 2
+        assert "--metrics PORT" in capsys.readouterr().err
 
 
 def test_a_scrape_shows_the_last_report(report: SystemReport) -> None:

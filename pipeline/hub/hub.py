@@ -187,7 +187,9 @@ class Hub:
             self._apply(given_up, now)
         self._wait(now)
         now = self._clock()
-        if self._admission.reads_samples and self._is_due("read", now, _READ_S):
+        if self._admission.reads_samples and (
+            self._sources.has_rest or self._is_due("read", now, _READ_S)
+        ):
             self._sources.receive(now)
         self._receive_answers()
         self._send_requests()

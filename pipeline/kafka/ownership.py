@@ -156,7 +156,11 @@ class Takeover:
         gone = {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID}
         gone.add(KafkaError.FENCED_INSTANCE_ID)
         for _ in range(_ATTEMPTS):
-            saving = self.saving(number, partition)
+            try:
+                saving = self.saving(number, partition)
+            except BufferError:  # what waits for the brokers comes first
+                self.producer.poll(_WAIT_S)
+                continue
             while not saving.written and not self.stop():
                 self.producer.poll(_WAIT_S)
             if self.stop():

@@ -95,12 +95,12 @@ def messages(
     waits, left, at = 0, count, first
     try:
         while left > 0 and at < end:
+            if stop() or waits * _WAIT_S > _ATTEMPTS * _PAUSE_S:
+                raise EndpointError(f"the brokers do not give {topic}, partition {partition}")
             taken = [one for one in reader.consume(left, _WAIT_S) if one.error() is None]
             for message in taken:
                 left, at = left - 1, (message.offset() or 0) + 1
                 yield message
             waits = 0 if taken else waits + 1
-            if stop() or waits * _WAIT_S > _ATTEMPTS * _PAUSE_S:
-                raise EndpointError(f"the brokers do not give {topic}, partition {partition}")
     finally:
         reader.unassign()

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import IO, Any, Final
 
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.schema.alert import Latency
 from pipeline.schema.public import Alert

@@ -136,6 +136,8 @@ def _segments_in(found: Found) -> tuple[list[list[Path]], list[Path], list[tuple
             bad.append((path, str(error)))
         else:
             (segments if is_segment else others).append(path)
+    # A segment may lie there as EDF, too; it is one recording.
+    others = [path for path in others if path.with_suffix(".hea") not in segments]
     return recordings(segments)[0], others, bad
 
 

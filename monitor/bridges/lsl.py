@@ -41,7 +41,7 @@ class LslOutlet(Outlet):
         Raises:
             ModuleNotFoundError: the extra ``lsl`` is not installed.
         """
-        import pylsl  # type: ignore[import-untyped]
+        import pylsl
 
         if not network and "LSLAPICFG" not in os.environ:
             pylsl.set_config_content("[multicast]\nResolveScope = machine\n")

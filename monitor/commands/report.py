@@ -19,8 +19,7 @@ from monitor.inputs import FoundLeads, find_leads, load_alarm_settings, report_l
 from monitor.log_format import report_line
 from monitor.report.content import Content, content_of, hour_rows
 from monitor.report.page import page
-from monitor.run.progress import records_progress
-from monitor.run.workers import in_order
+from monitor.run.workers import in_order, records_progress
 from monitor.text import safe_text
 from pipeline.errors import ConfigError, InputError
 from pipeline.stream.warmup import compile_kernels

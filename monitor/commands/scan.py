@@ -22,9 +22,8 @@ from monitor.inputs import (
     report_leads,
     report_skipped,
 )
-from monitor.run.progress import records_progress
 from monitor.run.summary import ScanSummary, summary_json, summary_lines
-from monitor.run.workers import in_order
+from monitor.run.workers import in_order, records_progress
 from pipeline.errors import InputError
 from pipeline.schema.public import Alert, BeatNote, encode_json
 from pipeline.stream.counters import Counters

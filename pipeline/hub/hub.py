@@ -129,7 +129,8 @@ class Hub:
             self._outbox = Outbox(self._sockets.alerts, self._log, clock, config.keep)
             self._catch_up = CatchUp(self._sockets.replay, self._log)
             self._control = Control(
-                self._sockets.control, self._log, self._acknowledge, self._state, self._on_death,
+                self._sockets.control, self._log, self._acknowledge,
+                lambda: (self._status.report(), self._statuses()), self._on_death,
                 config.supervisor,
             )  # fmt: skip
             self._status = HubStatus(
@@ -322,9 +323,6 @@ class Hub:
         if not self._streams.can_acknowledge(event):
             return alerts
         return alerts + self._apply(event, self._clock()).acknowledged
-
-    def _state(self) -> tuple[SystemReport, list[Status]]:
-        return self._status.report(), self._statuses()
 
     def _statuses(self) -> list[Status]:
         return self._status.statuses(self._control.silenced_s(self._clock()))

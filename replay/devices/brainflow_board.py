@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from brainflow import board_shim  # type: ignore[import-untyped]
+from brainflow import board_shim
 from numpy.typing import NDArray
 
 from pipeline.constants import SAMPLING_RATE_LIMITS_HZ

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pylsl  # type: ignore[import-untyped]
+import pylsl
 
 from pipeline.errors import DeviceError
 from pipeline.signal.samples import SampleBlock

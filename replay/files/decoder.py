@@ -130,7 +130,7 @@ def _list(about: Iterable[str]) -> str:
 
 def parquet(path: str, columns: Sequence[str]) -> Held:
     """Return the columns that are asked for, or all of numbers."""
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
     from pyarrow import parquet as pq
 
     pa.set_cpu_count(1)

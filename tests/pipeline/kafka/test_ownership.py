@@ -153,7 +153,8 @@ def test_what_a_broker_refuses_for_now_is_neither_lost_nor_out_of_order(brokers:
     producer, reader = brokers.cluster.producer(), brokers.cluster.reader()
     sent = [str(number).encode() for number in range(60)]
     for number, value in enumerate(sent):
-        if number % 20 == 0:
+        if number % 20 == 0:  # before the first of a burst
+            assert producer.flush(30.0) == 0
             brokers.order("errors 0 6 7")
         producer.produce(brokers.topics.alerts, value, partition=0)
         producer.poll(0.001)

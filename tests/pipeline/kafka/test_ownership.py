@@ -147,6 +147,23 @@ def test_brokers_that_do_not_know_the_topics_for_now_are_asked_again(
     assert brokers.cluster.partitions(list(brokers.topics.settings())) == 1
 
 
+@pytest.mark.skipif(bool(REAL), reason="only the mock cluster takes such orders")
+def test_what_a_broker_refuses_for_now_is_neither_lost_nor_out_of_order(brokers: Brokers) -> None:
+    """Also where further messages are ready to be sent behind it."""
+    producer, reader = brokers.cluster.producer(), brokers.cluster.reader()
+    sent = [str(number).encode() for number in range(60)]
+    for number, value in enumerate(sent):
+        if number % 20 == 0:  # before the first of a burst
+            assert producer.flush(30.0) == 0
+            brokers.order("errors 0 6 7")
+        producer.produce(brokers.topics.alerts, value, partition=0)
+        producer.poll(0.001)
+    assert producer.flush(30.0) == 0
+    read = messages(reader, brokers.topics.alerts, 0, 0, 1_000, lambda: False)
+    assert [message.value() for message in read] == sent
+    reader.close()
+
+
 def test_other_settings_of_the_same_program_are_refused(brokers: Brokers) -> None:
     """Two workers with other thresholds would take turns; an upgrade of the program is none."""
     commit(brokers, "program.settings", partitions=1)

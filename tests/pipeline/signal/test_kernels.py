@@ -15,7 +15,7 @@ from pipeline.schema import messages
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
 from pipeline.signal.kernels import beats, condition, fibrillation, sampling, slots, spikes, windows
-from pipeline.signal.kernels.leads import passage
+from pipeline.signal.kernels.leads import passage, patient
 from pipeline.signal.kernels.sections import jit, median, value_range
 from pipeline.signal.leads.lead_state import WATCH
 from pipeline.signal.quality import Reason, pacing_spikes
@@ -54,13 +54,18 @@ def test_each_kernel_is_compiled_once() -> None:
 
     kernels = {
         name: kernel
-        for module in (beats, condition, fibrillation, passage, sampling, spikes, windows)
+        for module in (beats, condition, fibrillation, passage, patient, sampling, spikes, windows)
         for name, kernel in vars(module).items()
         if isinstance(kernel, CPUDispatcher) and kernel.py_func.__module__ == module.__name__
     }
 
     called = {n: k for n, k in kernels.items() if not n.startswith("_")}
-    from_python = {"advance", "filter_bank", "sanitise", "resample", "cut_windows", "cut_beats"}
+    segmenter = Segmenter(250)
+    segmenter.sampled(x, np.zeros(x.size, np.uint8))
+    from_python = {
+        "advance", "follow_patient", "filter_bank", "sanitise", "resample", "cut_windows",
+        "cut_beats",
+    }  # fmt: skip
     assert from_python < called.keys()
     # Kernels that others call have none of their own where those were compiled by another process.
     several = {n: k.signatures for n, k in called.items() if len(k.signatures) > 1}

@@ -142,10 +142,10 @@ class Segmenter:
             elif gap:
                 x, marks = self._filled(gap, x, marks)
             counters[EXPECTED] = end
-        begins = range(0, max(x.shape[1], 1), PIECE)
-        if len(begins) == 1:
+        if x.shape[1] <= PIECE:
             segment = self._advance(x, marks)
         else:
+            begins = range(0, x.shape[1], PIECE)
             most = x.shape[1] * self._rate.per // self._rate.step + 2 * len(begins)
             segment = joined(
                 (self._advance(x[:, i : i + PIECE], marks[:, i : i + PIECE], lent=True)
@@ -241,7 +241,7 @@ class Segmenter:
             found = _of_one_lead(steps[0].found)
         # 3.
         was = int(counters[STATE])
-        wrong = sum(1 << k for k, step in enumerate(steps) if step.wrong)
+        wrong = sum([step.wrong << k for k, step in enumerate(steps)])
         states = patient_states(state, work, n, wrong)
         # 4.
         emitted = self._emit(found, work, last, closed=closed)

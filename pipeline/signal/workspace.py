@@ -24,8 +24,9 @@ _ROW: Final = fibrillation.THIN * fibrillation.EVERY
 _FAST_ROW: Final = repetition.THIN * repetition.EVERY
 """Samples from one row of measures to the next."""
 
-_SMALL: Final = 1024
-"""For so many samples arrays are kept from push to push: two seconds and more."""
+_SMALL: Final = 1100
+"""For so many samples, three seconds, arrays are kept from push to push. Rows of them do not lie
+whole pages apart: a processor takes accesses to the same place in two pages for one."""
 
 
 def _works(

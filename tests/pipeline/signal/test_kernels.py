@@ -16,7 +16,13 @@ from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
 from pipeline.signal.kernels import beats, condition, fibrillation, sampling, slots, spikes, windows
 from pipeline.signal.kernels.leads import passage, patient
-from pipeline.signal.kernels.sections import jit, median, value_range
+from pipeline.signal.kernels.sections import (
+    correlation_with,
+    highest_correlation,
+    jit,
+    median,
+    value_range,
+)
 from pipeline.signal.leads.lead_state import WATCH
 from pipeline.signal.quality import Reason, pacing_spikes
 from pipeline.signal.samples import SampleBlock
@@ -212,3 +218,16 @@ def test_kernels_cannot_allocate() -> None:
 
     with pytest.raises(NumbaError, match="NRT required"):
         kernel(np.ones(3))
+
+
+@few
+@given(seed=seeds, begin=st.integers(-8, 60))
+def test_four_places_at_once_are_each_what_it_is_alone(seed: int, begin: int) -> None:
+    """The highest of four correlations is that of one of them, to the bit, also over an end."""
+    rng = np.random.default_rng(seed)
+    x, shape = rng.normal(size=120).astype(np.float32), rng.normal(size=73).astype(np.float32)
+    energy = float(shape @ shape)
+
+    together = highest_correlation(shape, energy, x, begin, 2)
+
+    assert together == max(correlation_with(shape, energy, x, begin + 2 * k) for k in range(4))

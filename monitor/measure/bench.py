@@ -19,6 +19,7 @@ from models.evaluation.protocols.beatgan import evaluate_beatgan
 from models.evaluation.report.documents import Bullets, Section
 from models.evaluation.report.markdown import markdown
 from models.evaluation.report.tables import Table, words
+from models.inference.beat_classifier import BeatClassifier
 from models.inference.beat_scorer import load_scorer
 from models.inference.student import StudentScorer
 from models.measure.provenance import Provenance, provenance
@@ -48,13 +49,16 @@ from replay.records import read_lead
 
 _RECORD_S: Final = 1800
 _LIVE_S: Final = 240
+_BATCHES: Final = (1, 64, 256)
+"""Beats at once: one, those of `pipeline.stream.embedded.BATCH`, and those of many streams."""
+
 _MEANING: Final = (
     "**kernels**: raw sample to window, one core, a whole record a call; a live chunk is 19 ms.\n"
     "  sleepecg's detector on the same record, in turns. Worst: of noise, spikes, missing values\n"
     "  and 300 bpm the one that takes longest, over the ordinary record. Two and twelve leads of\n"
     "  one heart, over one lead: a record a call, and in live chunks.",
-    "**models**: one thread, alternating in one run; the scorer is student and class model, the\n"
-    "  teacher BeatGAN's generator.",
+    "**models**: one thread, alternating in one run; the scorer is student and class model\n"
+    "  together, the teacher BeatGAN's generator.",
     "**stream**: the pure core on a synthetic patient at 250 Hz with 1, 2 and 12 leads: processor\n"
     "  time for a second of signal without the scorer, in chunks of a second and in live chunks\n"
     "  with stamps; memory of a live stream after five minutes, and the bytes of its snapshot.",
@@ -221,18 +225,19 @@ def _measure(data: Path | None) -> BenchResult:
 
 
 def _models() -> dict[str, float]:
-    """Measure student, scorer and teacher beside each other, one thread each, alternating."""
+    """Measure the models beside each other, one thread each, alternating."""
     from models.evaluation.protocols.teacher import teacher_reconstruction  # and with it torch
 
     student, scorer = StudentScorer.load(device="cpu"), load_scorer(device="cpu")
-    teacher = teacher_reconstruction()
+    classes, teacher = BeatClassifier.load(), teacher_reconstruction()
     figures = {}
-    for batch in (1, 64):
+    for batch in _BATCHES:
         uniform = np.random.default_rng(0).uniform(-1, 1, (batch, WINDOW_SAMPLES))
         windows, measures = uniform.astype(np.float32), np.zeros((batch, MEASURES), np.float32)
         times = max(5, 200 // batch)
         runs: dict[str, Callable[[], object]] = {
             "student": partial(student.score, windows),
+            "class_model": partial(classes.probabilities, windows, measures),
             "scorer": partial(scorer.score, windows, measures),
             "teacher": partial(teacher, windows),
         }

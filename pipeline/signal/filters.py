@@ -8,18 +8,22 @@ Pure: no state, no clock. `pipeline.signal.kernels` runs them.
 """
 
 from fractions import Fraction
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import SAMPLING_RATE_HZ
+from pipeline.constants import SAMPLING_RATE_HZ, SAMPLING_RATE_LIMITS_HZ
 
 QRS_BAND_HZ: Final = (8.0, 20.0)
 """Where the QRS differs most from P, T and noise (Elgendi 2013)."""
 
 RESAMPLING_DELAY_S: Final = 0.02
 """Half the length of the resampling filter: the input it must see beyond an output sample."""
+
+MOST_HALF: Final = int(RESAMPLING_DELAY_S * SAMPLING_RATE_LIMITS_HZ[1])
+"""The same in input samples, at the highest rate."""
 
 _SHORTEST_HALF: Final = 3
 """Input samples on each side below which interpolation would be poor: rates under 150 Hz wait
@@ -59,6 +63,7 @@ class Resampling(NamedTuple):
         return last
 
 
+@cache  # for all streams of a rate: they are a hundredth of the memory of one
 def resampling(fs_hz: float) -> Resampling:
     """Design the conversion from ``fs_hz`` to 360 Hz: a Kaiser-windowed sinc, polyphase.
 

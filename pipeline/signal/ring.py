@@ -14,8 +14,8 @@ from pipeline.schema.state import Shape, State
 PER_MV: Final = 1000.0
 """Of the integers."""
 
-MOST_MV: Final = 32.767
-"""Larger values are kept as this: the band-passed ECG of no heart reaches a third of it."""
+_MOST: Final = 32767.0
+"""Larger values are kept as this, 33 mV: the band-passed ECG of no heart reaches a third of it."""
 
 _UNKNOWN: Final = -32768
 """Where there is no value, as in WFDB's format 16."""
@@ -100,5 +100,9 @@ class SignalRing:
 
 def _microvolts(mv: NDArray[np.float32]) -> NDArray[np.int16]:
     """Return values in whole microvolts, `_UNKNOWN` for NaN."""
-    scaled = np.rint(np.clip(mv.astype(np.float64), -MOST_MV, MOST_MV) * PER_MV)
-    return np.where(np.isnan(scaled), _UNKNOWN, scaled).astype(np.int16)
+    scaled = np.multiply(mv, PER_MV, dtype=np.float64)
+    np.rint(scaled, out=scaled)
+    np.maximum(scaled, -_MOST, out=scaled)
+    np.minimum(scaled, _MOST, out=scaled)
+    np.fmax(scaled, _UNKNOWN, out=scaled)  # of it and NaN the larger is the number
+    return scaled.astype(np.int16)

@@ -93,8 +93,8 @@ class SampleTimes:
         return float(state.seconds[min(at, state.end - 1)])
 
     def _make_room(self) -> None:
-        """Move the entries to the front of arrays with room for half as many more."""
-        self._put(self.samples, self.seconds, len(self) + len(self) // 2)
+        """Move the entries to the front of arrays with room for some more."""
+        self._put(self.samples, self.seconds, len(self) + len(self) // 8 + _FIRST_SIZE)
 
     def _put(self, samples: NDArray[np.int64], seconds: NDArray[np.float64], size: int) -> None:
         state, n = self.state, len(samples)

@@ -136,18 +136,16 @@ class Segmenter:
                 before.lead_quality += [
                     LeadChange(expected, k, Reason.GAP)
                     for k, state in enumerate(self._lead_states())
-                    if state != Reason.GAP
+                    if len(self._leads) > 1 and state != Reason.GAP
                 ]
                 self._begin(first, after_gap=True)
             elif gap:
                 x, marks = self._filled(gap, x, marks)
             counters[EXPECTED] = end
-            for lead, its in zip(self.state.leads, x, strict=True):
-                lead.raw[0] = its[-1]
-        begins = range(0, max(x.shape[1], 1), PIECE)
-        if len(begins) == 1:
+        if x.shape[1] <= PIECE:
             segment = self._advance(x, marks)
         else:
+            begins = range(0, x.shape[1], PIECE)
             most = x.shape[1] * self._rate.per // self._rate.step + 2 * len(begins)
             segment = joined(
                 (self._advance(x[:, i : i + PIECE], marks[:, i : i + PIECE], lent=True)
@@ -205,83 +203,87 @@ class Segmenter:
 
         The strips may be ``lent``: the next call writes over them.
 
-        1. Sanitise each lead's raw samples and convert their rate to 360 Hz; filter them, find QRS
-           complexes, follow the quality (`Lead`).
+        1. Bring each lead's raw samples to what they show: its QRS complexes, its quality, its
+           rhythms (`Lead`).
         2. Let the leads agree on the patient's beats, unless there is one alone.
         3. Take the best of the leads' states for the patient's, and number the runs of signal.
         4. Cut the windows of the beats that the new samples complete (`_emit`).
         5. List where the quality changes, and where fibrillation and rhythms too fast for single
            beats begin and end.
         """
-        state, counters = self.state, self.state.counters
+        state, counters, rate = self.state, self.state.counters, self._rate
         done, origin = int(counters[DONE]), int(counters[ORIGIN])
-        first = origin + done
+        first, several = origin + done, len(self._leads) > 1
         # 1.
-        sampled = [lead.sampled(*rows) for lead, *rows in zip(self._leads, x, marks, strict=True)]
-        n = sampled[0][0].size
+        given = x.shape[1]
+        work = self._workspaces.of(max(given, given * rate.per // rate.step + 2))
+        were = self._lead_states() if several else []
+        closed, upto = end is not None, -1 if end is None else end
+        steps = [
+            lead.advance(x[k], marks[k], work.leads[k], done, upto)
+            for k, lead in enumerate(self._leads)
+        ]
+        n = steps[0].n
         if not n:
             nothing = np.empty((len(x), 0), np.float32)
             return Segment(
                 *self._no_beats, quality=[], fibrillation=[], strips=nothing, strip_first=first
             )
         new = n if end is None else end - done
-        work = self._workspaces.of(n)
-        were = self._lead_states()
-        steps = [
-            lead.advance(*its, part, done, new)
-            for lead, its, part in zip(self._leads, sampled, work.leads, strict=True)
-        ]
         # 2.
-        last, closed, of_leads = done + new - 1, end is not None, [step.found for step in steps]
-        begin = done - TAIL_SAMPLES
-        if len(steps) == 1:
-            found = _of_one_lead(steps[0].found)
-        else:
+        last, begin = done + new - 1, done - TAIL_SAMPLES
+        if several:
             found = self._agreement.push(
-                of_leads, work.filtered, work.masks, begin, last, closed=closed
-            )
+                [step.found for step in steps], work.filtered, work.masks, begin, last,
+                closed=closed,
+            )  # fmt: skip
+        else:
+            found = _of_one_lead(steps[0].found)
         # 3.
-        was, wrong = int(counters[STATE]), [step.wrong for step in steps]
-        states = patient_states(state, work, wrong)
+        was = int(counters[STATE])
+        wrong = sum([step.wrong << k for k, step in enumerate(steps)])
+        states = patient_states(state, work, n, wrong)
         # 4.
         emitted = self._emit(found, work, last, closed=closed)
         # 5.
-        changes = changes_of(was, states[:new], first, self._rate) if all(wrong) or was else []
-        rhythms = self._rhythm_changes(steps, found)
-        events = lead_events(of_leads, wrong, were, work.states[:, :new], first, origin, self._rate)
-        strip = work.filtered[:, TAIL_SAMPLES : TAIL_SAMPLES + new]
-        if not lent or any(wrong):
-            strip = strip.copy()
-        if any(wrong):
-            strip[work.masks[:, TAIL_SAMPLES : TAIL_SAMPLES + new] != 0] = np.nan
+        segment = Segment(
+            *emitted,
+            quality=[] if states is None else changes_of(was, states[:new], first, rate),
+            fibrillation=[],
+            strips=_strips(work, new, wrong != 0, lent=lent),
+            strip_first=first,
+            complexes=_NONE_USUAL,
+            usual=_NONE_USUAL,
+        )
+        self._add_rhythms(segment, steps, found)
+        if several:
+            segment.lead_quality, segment.complexes = lead_events(
+                [step.found for step in steps], [step.wrong for step in steps], were,
+                work.states[:, :new], first, origin, rate,
+            )  # fmt: skip
+            segment.usual = self._usual()
         counters[DONE] = done + n
-        state.tail_runs[:] = work.runs.latest
-        return Segment(
-            *emitted, quality=changes, fibrillation=rhythms[0], strips=strip, strip_first=first,
-            fast_rhythm=rhythms[1], lead_quality=events[0], complexes=events[1],
-            usual=self._usual(),
-        )  # fmt: skip
+        return segment
 
-    def _rhythm_changes(
-        self, steps: list[LeadStep], beats: NDArray[np.int64]
-    ) -> tuple[list[FibrillationChange], list[FastRhythmChange]]:
+    def _add_rhythms(
+        self, segment: Segment, steps: list[LeadStep], beats: NDArray[np.int64]
+    ) -> None:
         """List where fibrillation and rhythms too fast for single beats begin and end."""
         fast = steps[0].fast_rhythm
         if len(steps) > 1:
             chosen = list(zip(beats[:, SURE].tolist(), beats[:, LEAD].tolist(), strict=True))
             fast = self._rhythms.push([step.fast_rhythm for step in steps], chosen)
-        if not (fast or steps[0].fibrillation or any(step.fibrillation for step in steps[1:])):
-            return [], []  # nearly always
-        fibrillation = [
+        if not (fast or any(step.fibrillation for step in steps)):
+            return  # nearly always
+        segment.fast_rhythm = [
+            FastRhythmChange(*self._placed(one), one.bpm, one.sure) for one in fast
+        ]
+        segment.fibrillation = [
             FibrillationChange(*self._placed(one), one.hz, one.mv, lead)
             for lead, step in enumerate(steps)
             for one in step.fibrillation
         ]
-        fibrillation.sort(key=lambda change: change.sample)
-        return (
-            fibrillation,
-            [FastRhythmChange(*self._placed(one), one.bpm, one.sure) for one in fast],
-        )
+        segment.fibrillation.sort(key=lambda change: change.sample)
 
     def _usual(self) -> NDArray[np.int64]:
         """Return the complexes like the usual ones of their lead that are known just now."""
@@ -292,9 +294,8 @@ class Segmenter:
         return shown
 
     def _lead_states(self) -> list[int]:
-        """Return the `Reason` that each lead is in; nothing where there is one."""
-        leads = self.state.leads
-        return [int(lead.watch[slots.STATE]) for lead in leads] if len(leads) > 1 else []
+        """Return the `Reason` that each lead is in."""
+        return [int(lead.watch[slots.STATE]) for lead in self.state.leads]
 
     def _placed(self, change: FibrillationFound | FastChange) -> tuple[int, bool, int]:
         """Return where a change was sure, whether something begins, and since when."""
@@ -329,7 +330,7 @@ class Segmenter:
         positions, rr_s = np.empty((3, len(waiting)), np.int64), np.empty(len(waiting))
         b = windows.complete(
             waiting, last, reach, WINDOW_AFTER_R - 1, origin, rate.step, rate.per, rate.half,
-            int(counters[LAST_R]), int(counters[LAST_RUN]), work.runs.whole, begin,
+            int(counters[LAST_R]), int(counters[LAST_RUN]), work.runs, begin,
             SAMPLING_RATE_HZ, positions, rr_s,
         )  # fmt: skip
         still = 0 if closed else len(waiting) - b
@@ -338,7 +339,7 @@ class Segmenter:
         if not b:
             return self._no_beats
         counters[LAST_R] = positions[0, b - 1]
-        counters[LAST_RUN] = work.runs.whole[waiting[b - 1, R] - begin]
+        counters[LAST_RUN] = work.runs[waiting[b - 1, R] - begin]
         r_samples, samples, ready = positions[:, :b]
         return BeatArrays(
             r_samples, samples, np.minimum(ready, counters[EXPECTED] - 1), rr_s[:b],
@@ -353,6 +354,16 @@ def _of_one_lead(found: NDArray[np.int64]) -> NDArray[np.int64]:
     beats = np.zeros((len(found), FIRST_R + 1), dtype=np.int64)
     beats[:, [R, FIRST_R]], beats[:, SURE] = found[:, :1], found[:, 1]
     return beats
+
+
+def _strips(work: Workspace, new: int, wrong: bool, *, lent: bool) -> NDArray[np.float32]:
+    """Return the new samples in the band of windows, NaN where masked; else they may be lent."""
+    strips: NDArray[np.float32] = work.filtered[:, TAIL_SAMPLES : TAIL_SAMPLES + new]
+    if not lent or wrong:
+        strips = strips.copy()
+    if wrong:
+        strips[work.masks[:, TAIL_SAMPLES : TAIL_SAMPLES + new] != 0] = np.nan
+    return strips
 
 
 def detect_record(x: NDArray[np.float32], fs_hz: float) -> NDArray[np.int64]:

@@ -1,73 +1,51 @@
 """The arrays through which new samples go on their way from kernel to kernel.
 
-They are made once for each number of samples that a push has, whatever the stream, with all the
-parts of them that kernels get: for the 19 ms that a live source sends, making and slicing arrays
-takes longer than the kernels do, and memory that is new for each piece of a record costs as much as
-a filter.
+They are made once, for as many samples as a live source sends at once, whatever the stream: for
+the 19 ms of a chunk making and slicing arrays takes longer than the kernels do, and memory that is
+new for each piece of a record costs as much as a filter. The kernels cut out of them what a push
+needs.
 
 Nothing in them is remembered from push to push: `pipeline.signal.segmenter_state` has what is.
 """
 
 import threading
 from functools import cache
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.signal.filters import MOST_HALF
 from pipeline.signal.kernels import candidates, fibrillation, repetition, spikes
 from pipeline.signal.kernels.leads.passage import Work
 from pipeline.signal.leads.lead_state import DETECTOR, TAIL_SAMPLES
-
-ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 _ROW: Final = fibrillation.THIN * fibrillation.EVERY
 _FAST_ROW: Final = repetition.THIN * repetition.EVERY
 """Samples from one row of measures to the next."""
 
-_SMALL: Final = 512
-_MOST: Final = 16
-"""So many workspaces, for at most so many samples, are kept from push to push: where the rate is
-converted, chunks of one length give two, and streams have chunks of several lengths."""
+_SMALL: Final = 1100
+"""For so many samples, three seconds, arrays are kept from push to push. Rows of them do not lie
+whole pages apart: a processor takes accesses to the same place in two pages for one."""
 
 
-class Behind(Generic[ScalarT]):
-    """An array of new samples behind what came before them, and its parts."""
-
-    __slots__ = ("before", "latest", "new", "whole")
-
-    def __init__(self, before: int, n: int, dtype: type[ScalarT]) -> None:
-        self.whole: NDArray[ScalarT] = np.empty(before + n, dtype=dtype)
-        self.before: NDArray[ScalarT] = self.whole[:before]
-        self.new: NDArray[ScalarT] = self.whole[before:]
-        self.latest: NDArray[ScalarT] = self.whole[n:]
-        """What will have come before the next ones."""
-
-
-class LeadWorkspace:
-    """Arrays for n new samples of one lead at 360 Hz."""
-
-    __slots__ = ("arrays", "states")
-
-    def __init__(self, arrays: Work) -> None:
-        self.arrays = arrays
-        self.states: NDArray[np.uint8] = arrays.states
-
-
-def _leads(
-    filtered: NDArray[np.float32], masks: NDArray[np.uint8], states: NDArray[np.uint8]
-) -> list[LeadWorkspace]:
-    """Return the workspaces of leads, of which the arrays are rows.
+def _works(
+    n: int, filtered: NDArray[np.float32], masks: NDArray[np.uint8], states: NDArray[np.uint8]
+) -> list[Work]:
+    """Return the arrays of leads for n samples, of which those that are given are rows.
 
     All else holds one lead's samples, and then the next one's. So it stays in the processor's
     cache, however many leads there are.
     """
-    n = states.shape[1]
     measured, fast = n // _ROW + 1, n // _FAST_ROW + 1
     whole = Work(
-        filtered[0],
-        masks[0],
-        states[0],
+        inputs=np.empty(2 * MOST_HALF + n, dtype=np.float32),
+        input_codes=np.empty(n, dtype=np.uint8),
+        clean=np.empty(n, dtype=np.float32),
+        codes=np.empty(n, dtype=np.uint8),
+        filtered=filtered[0],
+        masks=masks[0],
+        states=states[0],
         spiked=np.empty(spikes.KEPT + n, dtype=np.float32),
         raw=np.empty(TAIL_SAMPLES + n, dtype=np.float32),
         y=np.empty((3, n), dtype=np.float32),
@@ -85,24 +63,28 @@ def _leads(
         fast_changes=np.empty((fast, repetition.CHANGE), dtype=np.int64),
     )
     return [
-        LeadWorkspace(whole._replace(filtered=band, masks=why, states=its))
+        whole._replace(filtered=band, masks=why, states=its)
         for band, why, its in zip(filtered, masks, states, strict=True)
     ]
 
 
 class Workspace:
-    """Arrays for n new samples of several leads."""
+    """Arrays for at most n new samples of several leads, at their own rate and at 360 Hz."""
 
-    __slots__ = ("filtered", "leads", "masks", "n", "runs", "states")
+    __slots__ = ("filtered", "leads", "masks", "n", "patient", "runs", "states")
 
     def __init__(self, n: int, leads: int) -> None:
         self.n = n
         self.filtered = np.empty((leads, TAIL_SAMPLES + n), dtype=np.float32)
+        """The band of windows, behind what came before, as are the next ones:"""
         self.masks = np.empty((leads, TAIL_SAMPLES + n), dtype=np.uint8)
+        """why each sample is masked,"""
+        self.runs = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
+        """and the number of the run, analysable or not, that it belongs to, modulo 256."""
         self.states = np.empty((leads, n), dtype=np.uint8)
-        self.runs = Behind(TAIL_SAMPLES, n, np.uint8)
-        """Number of the run, analysable or not, that each sample belongs to, modulo 256."""
-        self.leads = _leads(self.filtered, self.masks, self.states)
+        self.patient = np.empty(n, dtype=np.uint8)
+        """The patient's state."""
+        self.leads = _works(n, self.filtered, self.masks, self.states)
 
 
 class Workspaces(threading.local):
@@ -113,30 +95,24 @@ class Workspaces(threading.local):
 
     def __init__(self, leads: int) -> None:
         self._leads = leads
-        self._small: dict[int, Workspace] = {}
-        self._large: Workspace | None = None
+        self._small = Workspace(_SMALL, leads)
+        self._large = self._small
 
     def __deepcopy__(self, _: object) -> "Workspaces":
         """Return these: a copied stream uses them as others do."""
         return self
 
     def of(self, n: int) -> Workspace:
-        """Return the workspace for n samples; what it holds is undefined."""
-        work = self._small.get(n, self._large)
-        if work is not None and work.n == n:
-            return work
-        work = Workspace(n, self._leads)
-        if n > _SMALL:
-            self._large = work
-        else:
-            if len(self._small) == _MOST:
-                self._small.clear()
-            self._small[n] = work
-        return work
+        """Return a workspace for n samples, or more; what it holds is undefined."""
+        if n <= _SMALL:
+            return self._small
+        if self._large.n < n:
+            self._large = Workspace(n, self._leads)
+        return self._large
 
     def forget_large(self) -> None:
         """Let go of what would be a burden on a hub with many streams."""
-        self._large = None
+        self._large = self._small
 
 
 @cache

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.signal.kernels.sections import (
     correlation_with,
+    highest_correlation,
     jit,
     median,
     sum_of_squares,
@@ -177,9 +178,11 @@ def is_usual(beats: Beats, candidate: NDArray[np.int64], settings: NDArray[np.fl
 def likeness(beats: Beats, filtered: NDArray[np.float32], centre: int) -> float:
     """Return the correlation with the usual QRS complex at the best place near ``centre``."""
     best, energy = 0.0, sum_of_squares(beats.shape)
-    for at in range(centre - LIKENESS_REACH, centre + LIKENESS_REACH + 1, LIKENESS_STEP):
-        best = max(best, correlation_with(beats.shape, energy, filtered, at - SHAPE_REACH))
-    return best
+    begin, last = centre - LIKENESS_REACH - SHAPE_REACH, centre + LIKENESS_REACH - SHAPE_REACH
+    for at in range(begin, last, 4 * LIKENESS_STEP):
+        here = highest_correlation(beats.shape, energy, filtered, at, LIKENESS_STEP)
+        best = max(best, here)
+    return max(best, correlation_with(beats.shape, energy, filtered, last))
 
 
 @jit

@@ -120,10 +120,50 @@ def correlation_with(
         total += v
         both += v * shape[i]
         own += v * v
-    own -= total * total / shape.size
-    if energy <= 0.0 or own <= 0.0:
-        return 0.0
-    return float(both / np.sqrt(energy * own))
+    return _part_of(energy, shape.size, total, both, own)
+
+
+@jit
+def highest_correlation(
+    shape: NDArray[np.float32], energy: float, x: NDArray[np.float32], begin: int, step: int
+) -> float:
+    """Return the highest `correlation_with` of four complexes, ``step`` samples apart.
+
+    At once: each sum waits for itself, and the others are added up meanwhile.
+    """
+    end = begin + 3 * step + shape.size
+    if begin < 0 or end > x.size:
+        best = correlation_with(shape, energy, x, begin)
+        for k in range(1, 4):
+            best = max(best, correlation_with(shape, energy, x, begin + k * step))
+        return best
+    part = x[begin:end]
+    total_a = both_a = own_a = total_b = both_b = own_b = 0.0
+    total_c = both_c = own_c = total_d = both_d = own_d = 0.0
+    for i in range(shape.size):
+        usual = np.float64(shape[i])
+        a, b = np.float64(part[i]), np.float64(part[i + step])
+        c, d = np.float64(part[i + 2 * step]), np.float64(part[i + 3 * step])
+        total_a, both_a, own_a = total_a + a, both_a + a * usual, own_a + a * a
+        total_b, both_b, own_b = total_b + b, both_b + b * usual, own_b + b * b
+        total_c, both_c, own_c = total_c + c, both_c + c * usual, own_c + c * c
+        total_d, both_d, own_d = total_d + d, both_d + d * usual, own_d + d * d
+    n = shape.size
+    return max(
+        max(
+            _part_of(energy, n, total_a, both_a, own_a), _part_of(energy, n, total_b, both_b, own_b)
+        ),
+        max(
+            _part_of(energy, n, total_c, both_c, own_c), _part_of(energy, n, total_d, both_d, own_d)
+        ),
+    )
+
+
+@jit
+def _part_of(energy: float, n: int, total: float, both: float, own: float) -> float:
+    """Return the correlation of a complex with a usual one by their sums; 0 of a flat line."""
+    own -= total * total / n
+    return float(both / np.sqrt(energy * own)) if energy > 0.0 and own > 0.0 else 0.0
 
 
 @jit

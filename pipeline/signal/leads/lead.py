@@ -4,6 +4,8 @@
 positions at 360 Hz out.
 """
 
+from collections.abc import Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,11 +13,11 @@ from numpy.typing import NDArray
 
 from pipeline.signal import fast_rhythm, fibrillation, quality
 from pipeline.signal.fibrillation import NEVER_FLATTER
-from pipeline.signal.filters import Resampling, filter_bank
+from pipeline.signal.filters import Resampling, filter_bank, resampling
 from pipeline.signal.kernels import sampling
 from pipeline.signal.kernels.leads import passage
+from pipeline.signal.kernels.leads.passage import Rules, Work
 from pipeline.signal.leads.lead_state import DETECTOR, WATCH, LeadState
-from pipeline.signal.workspace import LeadWorkspace
 
 FILL_SECONDS: Final = 0.04
 """Missing samples are filled by a line up to this long, and masked; longer ones split the
@@ -31,12 +33,14 @@ _NOTHING_FOUND: Final = np.empty((0, 2), dtype=np.int64)
 class LeadStep(NamedTuple):
     """What new samples of one lead have shown; positions count from the segment's start."""
 
+    n: int
+    """How many samples these are at 360 Hz."""
     found: NDArray[np.int64]
     """int64[f, 2]: R peaks, and the samples that confirmed them."""
     wrong: bool
     """Whether a sample is masked or the lead is in a state other than `quality.Reason.OK`."""
-    fibrillation: list[fibrillation.Change]
-    fast_rhythm: list[fast_rhythm.Change]
+    fibrillation: Sequence[fibrillation.Change]
+    fast_rhythm: Sequence[fast_rhythm.Change]
 
 
 class Lead:
@@ -45,13 +49,9 @@ class Lead:
     def __init__(self, fs_hz: float, rate: Resampling, state: LeadState) -> None:
         """Continue from the ``state`` of a lead of ``fs_hz``, whose resampling is ``rate``."""
         self.state = state
+        self._fs_hz = fs_hz
         self._rate = rate
-        self._fill = int(FILL_SECONDS * fs_hz)
-        self._spikes = quality.pacing_spikes(fs_hz)
-        self._rules = passage.Rules(
-            filter_bank(), np.array(quality.filtered_spikes(fs_hz)), DETECTOR, WATCH,
-            fibrillation.BAND, fibrillation.LOW, fibrillation.RULES, fast_rhythm.RULES,
-        )  # fmt: skip
+        self._rules = _rules(fs_hz)
         self.connect()
 
     def connect(self) -> None:
@@ -65,39 +65,36 @@ class Lead:
         return float(sanitise[sampling.LAST] + sanitise[sampling.OFFSET])
 
     def advance(
-        self,
-        clean: NDArray[np.float32],
-        codes: NDArray[np.uint8],
-        work: LeadWorkspace,
-        done: int,
-        new: int,
+        self, x: NDArray[np.float32], marks: NDArray[np.uint8], work: Work, done: int, end: int
     ) -> LeadStep:
-        """Run new samples, as `sampled` returned them, through `passage.advance`.
+        """Run new samples through `passage.advance`.
 
         Args:
-            clean: float32[n], mV at 360 Hz.
-            codes: uint8[n], why each is masked.
+            x: float32[n], raw, mV.
+            marks: uint8[n], their flags.
             work: arrays for n samples. ``filtered``, ``masks`` and ``states`` are written.
-            done: samples of the segment before these.
-            new: how many of these belong to the segment; what follows only brings out its end.
+            done: samples of the segment before these, at 360 Hz.
+            end: where the segment ends, -1 as long as it goes on.
         """
-        arrays = work.arrays
-        found, wrong, changed, fast_changed = passage.advance(
-            clean, codes, done, new, _MOST_FLAT, *self._memory, *arrays, *self._rules
-        )
+        rate = self._rate
+        n, found, wrong, changed, fast_changed = passage.advance(
+            x, marks, rate.step, rate.per, done, end, _MOST_FLAT, *self._memory, *work,
+            *self._rules,
+        )  # fmt: skip
         return LeadStep(
-            arrays.found[:found].copy() if found else _NOTHING_FOUND,
+            n,
+            work.found[:found].copy() if found else _NOTHING_FOUND,
             bool(wrong),
-            fibrillation.changes_of(arrays.changes[:changed], arrays.rows) if changed else [],
-            fast_rhythm.changes_of(arrays.fast_changes[:fast_changed], arrays.fast_rows)
+            fibrillation.changes_of(work.changes[:changed], work.rows) if changed else (),
+            fast_rhythm.changes_of(work.fast_changes[:fast_changed], work.fast_rows)
             if fast_changed
-            else [],
+            else (),
         )
 
     def sampled(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Sanitise raw samples and convert their rate: the first step of `push`, for trainings.
+        """Sanitise raw samples and convert their rate: the first step of a push, for trainings.
 
         Args:
             x: float32[n], mV, the stream's next samples.
@@ -109,10 +106,7 @@ class Lead:
         state, rate = self.state, self._rate
         clean = np.empty(x.size, dtype=np.float32)
         codes = np.empty(x.size, dtype=np.uint8)
-        sampling.sanitise(
-            x, marks, quality.PLAUSIBLE_MV, float(self._fill), *self._spikes, state.sanitise,
-            clean, codes,
-        )  # fmt: skip
+        sampling.sanitise(x, marks, *_admission(self._fs_hz), state.sanitise, clean, codes)
         if not rate.half:
             return clean, codes
         inputs = np.concatenate((state.history, clean))
@@ -123,3 +117,23 @@ class Lead:
         )
         state.history[:] = inputs[x.size :]
         return out[:n], out_codes[:n]
+
+
+@cache  # for all streams of a rate
+def _rules(fs_hz: float) -> Rules:
+    """Return the settings of the kernels for a lead of ``fs_hz``."""
+    admission = (
+        quality.PLAUSIBLE_MV,
+        float(int(FILL_SECONDS * fs_hz)),
+        *quality.pacing_spikes(fs_hz),
+    )
+    return Rules(
+        np.array(admission), resampling(fs_hz).taps, filter_bank(),
+        np.array(quality.filtered_spikes(fs_hz)), DETECTOR, WATCH, fibrillation.BAND,
+        fibrillation.LOW, fibrillation.RULES, fast_rhythm.RULES,
+    )  # fmt: skip
+
+
+def _admission(fs_hz: float) -> tuple[float, float, float, float, float, float, float, float]:
+    """Return the settings of `sampling.sanitise`, in its order."""
+    return quality.PLAUSIBLE_MV, float(int(FILL_SECONDS * fs_hz)), *quality.pacing_spikes(fs_hz)

@@ -219,12 +219,13 @@ class LeadState(State):
         """Return the arrays that `passage.advance` updates."""
         fibrillation, fast = self.fibrillation, self.fast_rhythm
         return passage.Memory(
-            self.unspiked, self.tail_clean, self.tail, self.tail_codes, self.energies, self.spikes,
-            self.filters, self.spiked, self.response, self.response_filter, self.detector,
-            self.candidates, self.levels, self.shape, self.watch, self.extremes, self.recent,
-            self.blocks, self.usual, self.shapes, fibrillation.mean, fibrillation.wide,
-            fibrillation.low, fibrillation.rings, fibrillation.counters, fibrillation.counts,
-            fast.ring, fast.lost, fast.counters, fast.counts,
+            self.raw, self.sanitise, self.resample, self.history, self.unspiked, self.tail_clean,
+            self.tail, self.tail_codes, self.energies, self.spikes, self.filters, self.spiked,
+            self.response, self.response_filter, self.detector, self.candidates, self.levels,
+            self.shape, self.watch, self.extremes, self.recent, self.blocks, self.usual,
+            self.shapes, fibrillation.mean, fibrillation.wide, fibrillation.low,
+            fibrillation.rings, fibrillation.counters, fibrillation.counts, fast.ring, fast.lost,
+            fast.counters, fast.counts,
         )  # fmt: skip
 
     def sound(self, rate: Resampling, expected: int, done: int) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.signal.filters import Resampling
-from pipeline.signal.kernels import condition
+from pipeline.signal.kernels.leads.patient import follow_patient
 from pipeline.signal.quality import BEST_FIRST, QualityChange, Reason
 from pipeline.signal.segmenter_state import RUN, STATE, SegmenterState
 from pipeline.signal.workspace import Workspace
@@ -15,33 +15,30 @@ _IN_ORDER: Final = np.array([*BEST_FIRST, *sorted(set(Reason).difference(BEST_FI
 """uint8[reasons]: every `Reason`, the best one first, and where in that order each lies."""
 _PLACE: Final = np.argsort(_IN_ORDER).astype(np.uint8)
 
-_OK: Final = int(Reason.OK)
-"""A number compares with numpy's in a fraction of the time that an enumeration takes."""
 
-
-def patient_states(state: SegmenterState, work: Workspace, wrong: list[bool]) -> NDArray[np.uint8]:
-    """Return the patient's `Reason` from each new sample on, uint8[n], and number the runs.
-
-    A run is a stretch of signal that could show a QRS, or that could not; between two beats in
-    one run lies an RR interval.
+def patient_states(
+    state: SegmenterState, work: Workspace, n: int, wrong: int
+) -> NDArray[np.uint8] | None:
+    """Return the patient's `Reason` from each of n new samples on, and number the runs.
 
     Args:
-        state: ``counters`` are updated.
+        state: ``counters`` and ``tail_runs`` are updated.
         work: the states of the leads; ``runs`` is written.
-        wrong: whether anything is wrong with each lead.
+        n: how many samples.
+        wrong: of lead k the bit k, whether anything is wrong with it.
+
+    Returns:
+        uint8[n], or None where all is well and was so before.
     """
     counters = state.counters
-    work.runs.before[:] = state.tail_runs
-    before = int(counters[STATE])
-    usable = None if all(wrong) else work.leads[wrong.index(False)]
-    if usable is not None and before == _OK:
-        work.runs.new[:] = int(counters[RUN]) & 255
-        return usable.states
-    states = (usable or work.leads[0]).states
-    if usable is None and len(work.leads) > 1:
-        states = _IN_ORDER[_PLACE[work.states].min(axis=0)]
-    counters[RUN] = condition.number_runs(states, before, int(counters[RUN]), work.runs.new)
-    counters[STATE] = states[-1]
+    noted, run = follow_patient(
+        work.states, n, wrong, int(counters[STATE]), int(counters[RUN]), _IN_ORDER, _PLACE,
+        state.tail_runs, work.runs, work.patient,
+    )  # fmt: skip
+    if not noted:
+        return None
+    states = work.patient[:n]
+    counters[RUN], counters[STATE] = run, states[-1]
     return states
 
 

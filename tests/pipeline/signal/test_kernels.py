@@ -15,8 +15,14 @@ from pipeline.schema import messages
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
 from pipeline.signal.kernels import beats, condition, fibrillation, sampling, slots, spikes, windows
-from pipeline.signal.kernels.leads import passage
-from pipeline.signal.kernels.sections import jit, median, value_range
+from pipeline.signal.kernels.leads import passage, patient
+from pipeline.signal.kernels.sections import (
+    correlation_with,
+    highest_correlation,
+    jit,
+    median,
+    value_range,
+)
 from pipeline.signal.leads.lead_state import WATCH
 from pipeline.signal.quality import Reason, pacing_spikes
 from pipeline.signal.samples import SampleBlock
@@ -54,13 +60,18 @@ def test_each_kernel_is_compiled_once() -> None:
 
     kernels = {
         name: kernel
-        for module in (beats, condition, fibrillation, passage, sampling, spikes, windows)
+        for module in (beats, condition, fibrillation, passage, patient, sampling, spikes, windows)
         for name, kernel in vars(module).items()
         if isinstance(kernel, CPUDispatcher) and kernel.py_func.__module__ == module.__name__
     }
 
     called = {n: k for n, k in kernels.items() if not n.startswith("_")}
-    from_python = {"advance", "filter_bank", "sanitise", "resample", "cut_windows", "cut_beats"}
+    segmenter = Segmenter(250)
+    segmenter.sampled(x, np.zeros(x.size, np.uint8))
+    from_python = {
+        "advance", "follow_patient", "filter_bank", "sanitise", "resample", "cut_windows",
+        "cut_beats",
+    }  # fmt: skip
     assert from_python < called.keys()
     # Kernels that others call have none of their own where those were compiled by another process.
     several = {n: k.signatures for n, k in called.items() if len(k.signatures) > 1}
@@ -207,3 +218,16 @@ def test_kernels_cannot_allocate() -> None:
 
     with pytest.raises(NumbaError, match="NRT required"):
         kernel(np.ones(3))
+
+
+@few
+@given(seed=seeds, begin=st.integers(-8, 60))
+def test_four_places_at_once_are_each_what_it_is_alone(seed: int, begin: int) -> None:
+    """The highest of four correlations is that of one of them, to the bit, also over an end."""
+    rng = np.random.default_rng(seed)
+    x, shape = rng.normal(size=120).astype(np.float32), rng.normal(size=73).astype(np.float32)
+    energy = float(shape @ shape)
+
+    together = highest_correlation(shape, energy, x, begin, 2)
+
+    assert together == max(correlation_with(shape, energy, x, begin + 2 * k) for k in range(4))

@@ -1,4 +1,4 @@
-"""The kernel that brings new samples of one lead from its filters to all that they show.
+"""The kernel that brings raw samples of one lead to all that they show.
 
 One call for the kernels of a lead: for the 19 ms that a live source sends, calling them one by one
 from Python takes longer than they do.
@@ -13,7 +13,7 @@ from pipeline.signal.kernels import fibrillation, repetition
 from pipeline.signal.kernels.beats import detect_beats
 from pipeline.signal.kernels.candidates import LONG_SAMPLES, Beats
 from pipeline.signal.kernels.condition import watch
-from pipeline.signal.kernels.sampling import filter_bank
+from pipeline.signal.kernels.sampling import filter_bank, resample, sanitise
 from pipeline.signal.kernels.sections import copy, jit
 from pipeline.signal.kernels.slots import NOISE, QRS, UNKNOWN
 from pipeline.signal.kernels.spikes import KEPT, LATE, remove_spikes, spike_response
@@ -24,6 +24,10 @@ BAND = 0  # row of the filtered signal; the others are those of `slots`
 class Memory(NamedTuple):
     """What a lead remembers: arrays of `pipeline.signal.leads.lead_state.LeadState`."""
 
+    raw: NDArray[np.float64]
+    sanitise: NDArray[np.float64]
+    resample: NDArray[np.int64]
+    history: NDArray[np.float32]
     unspiked: NDArray[np.float32]
     tail_clean: NDArray[np.float32]
     tail: NDArray[np.float32]
@@ -59,12 +63,16 @@ class Memory(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Arrays for n new samples, those of `pipeline.signal.workspace`.
+    """Arrays for at least n new samples, those of `pipeline.signal.workspace`.
 
-    ``spiked``, ``raw``, ``filtered``, ``response``, ``energies`` and ``masks`` hold them behind
-    what came before.
+    ``inputs``, ``spiked``, ``raw``, ``filtered``, ``response``, ``energies`` and ``masks`` hold
+    them behind what came before.
     """
 
+    inputs: NDArray[np.float32]
+    input_codes: NDArray[np.uint8]
+    clean: NDArray[np.float32]
+    codes: NDArray[np.uint8]
     filtered: NDArray[np.float32]
     masks: NDArray[np.uint8]
     states: NDArray[np.uint8]
@@ -90,6 +98,10 @@ class Work(NamedTuple):
 class Rules(NamedTuple):
     """The settings of the kernels."""
 
+    admission: NDArray[np.float64]
+    """Those of `sanitise`, in its order."""
+    taps: NDArray[np.float64]
+    """The resampler's; empty rows where the rate is 360 Hz."""
     bank: NDArray[np.float64]
     spikes: NDArray[np.float64]
     detector: NDArray[np.float64]
@@ -105,75 +117,136 @@ MEMORY, WORK = len(Memory._fields), len(Memory._fields) + len(Work._fields)
 
 @jit
 def advance(
-    clean: NDArray[np.float32],
-    codes: NDArray[np.uint8],
+    x: NDArray[np.float32],
+    marks: NDArray[np.uint8],
+    step: int,
+    per: int,
     done: int,
-    new: int,
+    end: int,
     most_flat: float,
     *arrays: NDArray[Any],
-) -> tuple[int, int, int, int]:
+) -> tuple[int, int, int, int, int]:
     """Run new samples of a lead through its kernels.
 
-    1. Take out pacing spikes, and filter into three bands: for windows, for the detector, which
+    1. Replace what is no signal, and convert the rate to 360 Hz.
+    2. Take out pacing spikes, and filter into three bands: for windows, for the detector, which
        never sees a spike and is behind by `LATE`, and for the measure of noise.
-    2. Find QRS complexes in the detector's band.
-    3. Measure what distinguishes fibrillation and rhythms too fast for single beats, and find where
+    3. Find QRS complexes in the detector's band.
+    4. Measure what distinguishes fibrillation and rhythms too fast for single beats, and find where
        these begin and end.
-    4. Follow the quality of the signal: why each sample is masked, if it is.
-    5. Keep the newest samples, from which later windows are cut.
+    5. Follow the quality of the signal: why each sample is masked, if it is.
+    6. Keep the newest samples, from which later windows are cut.
 
     Args:
-        clean: float32[n], mV at 360 Hz, finite.
-        codes: uint8[n], why each is masked.
-        done: samples of the segment before these.
-        new: how many of these belong to the segment; what follows only brings out its end.
+        x: float32[n], raw, mV, any values.
+        marks: uint8[n], their flags.
+        step: output k of the resampler lies ``step / per`` inputs after output k - 1.
+        per: see ``step``.
+        done: samples of the segment before these, at 360 Hz.
+        end: where the segment ends: what follows there only brings out its end; -1 as long as it
+            goes on.
         most_flat: see `kernels.fibrillation.measure`.
         arrays: those of `Memory`, `Work` and `Rules`, one after the other: numba takes single
             arrays in a fifth of the time that it takes for a tuple of them.
 
     Returns:
-        How many beats were found, whether anything is wrong with the signal, and how many changes
-        of fibrillation and of fast rhythms there are: of ``found``, ``changes`` and
-        ``fast_changes`` of the `Work`.
+        How many samples these are at 360 Hz, how many beats were found, whether anything is wrong
+        with the signal, and how many changes of fibrillation and of fast rhythms there are: of
+        ``found``, ``changes`` and ``fast_changes`` of the `Work`.
     """
-    memory, work = Memory(*arrays[:MEMORY]), Work(*arrays[MEMORY:WORK])
-    rules = Rules(*arrays[WORK:])
-    n, tail = clean.size, memory.tail.size
-    _put_before(memory, work)
+    memory, rules = Memory(*arrays[:MEMORY]), Rules(*arrays[WORK:])
+    whole = Work(*arrays[MEMORY:WORK])
+    if end < 0 and x.size > 0:
+        memory.raw[0] = x[x.size - 1]
     # 1.
+    n = _to_360_hz(x, marks, step, per, memory, whole, rules)
+    if n == 0:
+        return 0, 0, 0, 0, 0
+    tail, new = memory.tail.size, n if end < 0 else end - done
+    work = _parts(whole, n, tail)
+    clean, codes = work.clean, work.codes
+    _put_before(memory, work)
+    # 2.
     copy(clean, work.spiked[KEPT:])
     raw = work.raw[tail:]
     remove_spikes(work.spiked, rules.spikes, memory.spikes, raw)
     filter_bank(clean, raw, rules.bank, memory.filters, work.y)
-    copy(work.y[BAND], work.filtered[tail:])
+    copy(work.y[BAND, :n], work.filtered[tail:])
     band = work.filtered[: work.filtered.size - LATE]
     if spike_response(
         clean, raw, memory.spiked, rules.bank, memory.response_filter, tail, work.response[tail:]
     ):
         _take_off_response(band, memory, work)
         band = work.response[LATE:]
-    # 2.
+    # 3.
     early = min(max(LATE - done, 0), n)  # the segment's first samples come later
     beats = Beats(memory.detector, memory.candidates, memory.levels, memory.shape, work.candidate)
     n_found = detect_beats(
-        work.y[QRS][early:], work.raw[LATE:], band, rules.detector, beats, work.energies, work.found
-    )
+        work.y[QRS, early:n], work.raw[LATE:], band, rules.detector, beats, work.energies,
+        work.found,
+    )  # fmt: skip
     for k in range(n_found):
         work.found[k, 1] += LATE
-    # 3.
-    measured, changed, fast_changed = _rhythms(
-        clean[:new], codes[:new], work.y[QRS][:new], most_flat, memory, work, rules
-    )
     # 4.
+    measured, changed, fast_changed = _rhythms(
+        clean[:new], codes[:new], work.y[QRS, :new], most_flat, memory, work, rules
+    )
+    # 5.
     wrong = watch(
         clean, codes, work.filtered, work.y, work.found[:n_found], work.positions[:measured],
         work.rows[:measured], rules.watch, memory.watch, memory.extremes, memory.recent,
         memory.blocks, memory.usual, memory.shapes, work.states,
     )  # fmt: skip
     _mask(codes, work.states, wrong, work.masks[tail:])
-    # 5.
+    # 6.
     _keep_latest(memory, work, n - early)
-    return n_found, int(wrong), changed, fast_changed
+    return n, n_found, int(wrong), changed, fast_changed
+
+
+@jit
+def _to_360_hz(
+    x: NDArray[np.float32],
+    marks: NDArray[np.uint8],
+    step: int,
+    per: int,
+    memory: Memory,
+    work: Work,
+    rules: Rules,
+) -> int:
+    """Write raw samples to ``clean`` at 360 Hz, finite, and to ``codes`` why each is masked.
+
+    Return how many that are.
+    """
+    plausible_mv, rebase_after, leap_mv, spike, dropout, largest_tail, fast, slow = rules.admission
+    before, n = memory.history.size, x.size
+    converts = rules.taps.shape[1] > 0
+    inputs = work.inputs[before : before + n] if converts else work.clean[:n]
+    codes = work.input_codes[:n] if converts else work.codes[:n]
+    sanitise(
+        x, marks, plausible_mv, rebase_after, leap_mv, spike, dropout, largest_tail, fast, slow,
+        memory.sanitise, inputs, codes,
+    )  # fmt: skip
+    if not converts:
+        return n
+    copy(memory.history, work.inputs[:before])
+    m = resample(
+        work.inputs[: before + n], codes, step, per, rules.taps, memory.resample, work.clean,
+        work.codes,
+    )  # fmt: skip
+    copy(work.inputs[n : n + before], memory.history)
+    return m
+
+
+@jit
+def _parts(work: Work, n: int, tail: int) -> Work:
+    """Return of the arrays what n new samples need, behind a ``tail`` of those before them."""
+    return Work(
+        work.inputs, work.input_codes, work.clean[:n], work.codes[:n], work.filtered[: tail + n],
+        work.masks[: tail + n], work.states[:n], work.spiked[: KEPT + n], work.raw[: tail + n],
+        work.y, work.response[: tail + n], work.energies[: LONG_SAMPLES + n], work.found,
+        work.candidate, work.slopes, work.positions, work.rows, work.changes, work.line,
+        work.fast_positions, work.fast_rows, work.fast_changes,
+    )  # fmt: skip
 
 
 @jit

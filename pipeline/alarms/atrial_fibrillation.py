@@ -14,7 +14,6 @@ detections and windows alone: waits for no score. Pure: no clock, no I/O.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Annotated, Final, NamedTuple, Self
 
 import numpy as np
@@ -27,6 +26,7 @@ from pipeline.schema.public import Alert
 from pipeline.schema.state import Shape, State, field
 from pipeline.scoring.beat import InLeads
 from pipeline.signal.kernels import atrial as kernel
+from pipeline.signal.kernels.alarms import evidence as weighing
 
 KIND: Final = "atrial_fibrillation"
 
@@ -100,8 +100,9 @@ of fibrillation they are alike by 0.13, in streams of frequent ectopy by 0.54, b
 by 0.69, means over patients."""
 
 _LIMIT: Final = 20.0
+_NOT_KNOWN: Final = (math.nan, math.nan)
 
-_FIRST, _SECOND = (np.array(side) for side in zip(*PRODUCTS, strict=True))
+_PRODUCTS: Final = np.array(PRODUCTS, dtype=np.int64)
 
 
 def without_p_waves(evidence: float, latest_alike: float) -> float:
@@ -118,9 +119,7 @@ def without_p_waves(evidence: float, latest_alike: float) -> float:
     Returns:
         The logarithm of the odds of both, NaN where not known.
     """
-    p_waves = (min(max(latest_alike, -1.0), 1.0) - LATEST_ALIKE) / LATEST_SPREAD
-    limited = min(max(evidence, -_LIMIT), _LIMIT)
-    return -math.log(math.exp(-limited) + math.exp(p_waves) + math.exp(p_waves - limited))
+    return weighing.without_p_waves(evidence, latest_alike, LATEST_ALIKE, LATEST_SPREAD, _LIMIT)
 
 
 class AtrialBeats(State):
@@ -195,22 +194,35 @@ class AtrialMeasures:
         self._cells = np.zeros(kernel.CELLS_SHAPE, dtype=np.uint8)
         self._out = np.zeros(kernel.MEASURES)
 
-    def of_beat(
-        self, rr_s: float, window: NDArray[np.float32], *, usable: bool
-    ) -> NDArray[np.float64] | None:
-        """Take in a beat; return float64[MEASURES + products], or None if too little is known.
+    def take(self, rr_s: float, window: NDArray[np.float32], *, usable: bool) -> bool:
+        """Take in a beat; return whether enough is known.
 
         Args:
             rr_s: the interval before it, NaN where it is not known.
             window: float32[320] as a segment has it.
             usable: whether the window can be analysed.
         """
-        state, out = self._state, self._out
-        known = kernel.measure(
+        state = self._state
+        return kernel.measure(
             rr_s, window, usable, state.numbers, state.p, state.qrs, state.counters,
-            self._scratch, self._cells, out,
+            self._scratch, self._cells, self._out,
         )  # fmt: skip
-        return np.concatenate((out, out.take(_FIRST) * out.take(_SECOND))) if known else None
+
+    def of_beat(
+        self, rr_s: float, window: NDArray[np.float32], *, usable: bool
+    ) -> NDArray[np.float64] | None:
+        """Take in a beat as `take` does; return float64[MEASURES + products], or None."""
+        if not self.take(rr_s, window, usable=usable):
+            return None
+        first, second = _PRODUCTS.T
+        return np.concatenate((self._out, self._out[first] * self._out[second]))
+
+    def evidence(self) -> tuple[float, float]:
+        """Return that of atrial fibrillation, and without P waves, at the latest beat."""
+        return weighing.assess(
+            self._out, _PRODUCTS, WEIGHTS, BIAS, kernel.LATEST_P_ALIKE, LATEST_ALIKE, LATEST_SPREAD,
+            _LIMIT,
+        )  # fmt: skip
 
 
 class AtrialRhythm:
@@ -253,45 +265,49 @@ class AtrialRhythm:
         *,
         usable: bool,
         leads: InLeads | None = None,
-    ) -> Iterator[AtrialChange]:
+    ) -> list[AtrialChange]:
         """Take in a beat, as `AtrialMeasures.of_beat` does, or the same beat in several ``leads``.
 
         Beats are compared within one lead; what counts is that of the lead the beat is seen in.
 
-        Yields:
+        Returns:
             The condition with every beat while it has lasted for its delay, and its end, once.
         """
-        measures = self._measured(rr_s, leads or InLeads(0, window[np.newaxis], (usable,)))
-        self.evidence = math.nan if measures is None else float(WEIGHTS @ measures + BIAS)
-        latest = math.nan if measures is None else float(measures[kernel.LATEST_P_ALIKE])
-        self.evidence_without_p = without_p_waves(self.evidence, latest)
-        yield from self.judge(sample, self.evidence)
+        known, seen_in = self._take(rr_s, window, usable=usable, leads=leads)
+        self.evidence, self.evidence_without_p = seen_in.evidence() if known else _NOT_KNOWN
+        return self.judge(sample, self.evidence)
 
-    def _measured(self, rr_s: float, beat: InLeads) -> NDArray[np.float64] | None:
-        """Take in a beat in every lead; return what is measured in the one it is seen in."""
-        in_leads = [
-            measures.of_beat(rr_s, window, usable=its)
-            for measures, window, its in zip(self._measures, beat.windows, beat.usable, strict=True)
+    def _take(
+        self, rr_s: float, window: NDArray[np.float32], *, usable: bool, leads: InLeads | None
+    ) -> tuple[bool, AtrialMeasures]:
+        """Take in a beat in every lead; return whether enough is known, and the lead it is in."""
+        if leads is None:
+            (alone,) = self._measures
+            return alone.take(rr_s, window, usable=usable), alone
+        known = [
+            of_lead.take(rr_s, its_window, usable=its)
+            for of_lead, its_window, its in zip(
+                self._measures, leads.windows, leads.usable, strict=True
+            )
         ]
-        return in_leads[beat.lead]
+        return known[leads.lead], self._measures[leads.lead]
 
-    def advance(self, position: int) -> Iterator[AtrialChange]:
-        """Yield the end of a condition of which nothing was known for `UNKNOWN_S`."""
+    def advance(self, position: int) -> list[AtrialChange]:
+        """Return the end of a condition of which nothing was known for `UNKNOWN_S`."""
         state = self.state
         if state.known_at is None or position - state.known_at <= self._unknown:
-            return
+            return []
         ended_at, raised = state.known_at, state.raised
         self.reset()
-        if raised:
-            yield AtrialChange(False, ended_at, 0.0)
+        return [AtrialChange(False, ended_at, 0.0)] if raised else []
 
-    def judge(self, sample: int, evidence: float) -> Iterator[AtrialChange]:
-        """Take in the evidence of a beat, NaN where too little is known; yields as `on_beat`."""
-        state = self.state
+    def judge(self, sample: int, evidence: float) -> list[AtrialChange]:
+        """Take in the evidence of a beat, NaN where too little is known; returns as `on_beat`."""
+        state, changes = self.state, list[AtrialChange]()
         state.samples.append(sample)
         del state.samples[: -MIDDLE_BEATS - 1]
         if not math.isfinite(evidence):
-            return
+            return changes
         passed = 0 if state.known_at is None else sample - state.known_at
         state.known_at = sample
         state.known_samples += passed
@@ -303,17 +319,18 @@ class AtrialRhythm:
             if state.raised:
                 late = max(sample - passed - max(middle, state.since), 0)
                 state.fibrillating_samples -= late  # counted, and over by then
-                yield AtrialChange(False, middle, evidence)
+                changes.append(AtrialChange(False, middle, evidence))
             state.since, state.raised = None, False
         if state.since is None:
-            return
+            return changes
         if state.raised:
             state.fibrillating_samples += passed
         elif sample - state.since >= self._delay:
             state.raised = True
             state.fibrillating_samples += sample - state.since
         if state.raised:
-            yield AtrialChange(True, state.since, evidence)
+            changes.append(AtrialChange(True, state.since, evidence))
+        return changes
 
 
 class AtrialAlarms:
@@ -359,7 +376,7 @@ class AtrialAlarms:
         leads: InLeads | None = None,
     ) -> list[Alert]:
         """Take in a beat as `AtrialRhythm.on_beat` does."""
-        alerts = []
+        alerts: list[Alert] = []
         for change in self._rhythm.on_beat(sample, rr_s, window, usable=usable, leads=leads):
             if change.active:
                 alerts += self._machine.begin(
@@ -375,7 +392,7 @@ class AtrialAlarms:
 
     def advance(self, position: int) -> list[Alert]:
         """End the alarm if nothing has been known of the rhythm for `UNKNOWN_S`."""
-        alerts = []
+        alerts: list[Alert] = []
         for change in self._rhythm.advance(position):
             alerts += self._machine.end(KIND, change.begun_at, "rhythm no longer known")
         return alerts

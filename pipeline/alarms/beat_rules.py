@@ -92,7 +92,7 @@ class BeatAlarms:
 
     def on_beat(self, beat: Beat) -> list[Alert]:
         """Take in a beat that is published now; return its alerts."""
-        alerts = []
+        alerts: list[Alert] = []
         while beat.id[1] != self.machine.state.beat_epoch and self.state.ends:
             alerts += self._next_epoch()
         alerts += self.advance(beat.sample)
@@ -112,6 +112,8 @@ class BeatAlarms:
 
     def _in_leads(self, beat: Beat, *, learns: bool) -> list[QrsShape]:
         """Return the shape of a beat in each of several leads, and keep what each said of it."""
+        if beat.in_leads is None:
+            return []
         shapes = self._shapes.on_beat(beat, learns=learns)
         if shapes:
             its = zip(shapes, beat.reasons_in, strict=True)
@@ -136,10 +138,12 @@ class BeatAlarms:
 
     def advance(self, position: int) -> list[Alert]:
         """Record that every beat before ``position`` was published."""
-        alerts = []
+        alerts: list[Alert] = []
         for found in self._rhythm.advance(position):
             alerts += self._on_rhythm(found)
-        return alerts + self.machine.advance(position, BEAT_KINDS)
+        if self.machine.state.alarms:
+            alerts += self.machine.advance(position, BEAT_KINDS)
+        return alerts
 
     def close(self, position: int) -> list[Alert]:
         """End every condition: the last beat was published, the stream is over at ``position``."""

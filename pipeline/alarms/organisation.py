@@ -18,8 +18,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from pipeline.constants import WINDOW_BEFORE_R
+from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.schema.state import Shape, State, field
+from pipeline.signal.kernels.alarms import organisation as kernel
 
 BEATS: Final = 17
 """As many as an extreme rate is measured over."""
@@ -36,18 +37,19 @@ REGULAR_SHARE: Final = 0.75
 """... and so many must not be. One in four allows for missed and ectopic beats; with motion between
 the QRS complexes a third and more are irregular."""
 
-_STEP: Final = 3
 _LAG: Final = 4
 """Correlated at up to so many steps, 33 ms, both ways: the detector may take another peak for R."""
 
 _COMPARED: Final = 30
 _KEPT: Final = _COMPARED + 2 * _LAG
-_FROM: Final = WINDOW_BEFORE_R - 36 - _STEP * _LAG
-_PART: Final = slice(_FROM, _FROM + _STEP * _KEPT)
+_FROM: Final = WINDOW_BEFORE_R - 36 - kernel.STEP * _LAG
 """From 100 ms before the R peak to 150 ms after it, with the lags: QRS and ST segment."""
 
 _FEWEST: Final = BEATS // 2
 """With fewer correlations nothing is said of the shapes."""
+
+
+_NO_WINDOWS: Final = np.empty((0, WINDOW_SAMPLES), dtype=np.float32)
 
 
 class OrganisationState(State):
@@ -76,14 +78,11 @@ class Organisation:
 
         None where there is none.
         """
-        shapes = self.state.leads
-        shapes[:, :-1] = shapes[:, 1:]
-        shapes[:, -1] = 0.0
-        if windows is not None:
-            parts = windows[..., _PART].reshape(len(shapes), _KEPT, _STEP)
-            newest = shapes[:, -1]
-            np.add.reduce(parts, axis=2, out=newest)  # the mean, without what numpy does for it
-            newest /= _STEP
+        if windows is None:
+            windows = _NO_WINDOWS
+        elif windows.ndim == 1:
+            windows = windows[np.newaxis]
+        kernel.take(windows, _FROM, self.state.leads)
         return self
 
     def holds(self, intervals_s: Sequence[float]) -> bool:

@@ -65,10 +65,6 @@ class RateRules:
         self.state = state or RateRulesState()
         self._settings = settings
         self._fs_hz = fs_hz
-        self._limits_bpm = (
-            max(settings.extreme_bradycardia_bpm, settings.heart_rate_low_bpm),
-            min(settings.extreme_tachycardia_bpm, settings.heart_rate_high_bpm),
-        )
 
     @property
     def intervals_s(self) -> list[float]:
@@ -84,10 +80,10 @@ class RateRules:
         """Record that the signal is lost: no condition is present, what was measured is kept."""
         self.state.active.clear()
 
-    def on_qrs(self, sample: int, rr_s: float) -> Iterator[RateChange]:
+    def on_qrs(self, sample: int, rr_s: float) -> list[RateChange]:
         """Take in a QRS and the interval before it, NaN where it is not known.
 
-        Yields:
+        Returns:
             Every rate that is beyond its limit, with each known interval again, and once each that
             is back within it.
         """
@@ -96,25 +92,35 @@ class RateRules:
             self._forget()
         if rr_s >= self._settings.asystole_s:
             self._forget()  # the heart stood still: what was before is no present rate
-            return
+            return []
         if not math.isfinite(rr_s):
-            return
+            return []
         known.append((sample, rr_s))
         del known[: 1 - FAST_BEATS]
-        settings = self._settings
         if not self.state.active and not self.state.beyond_since and self._within_all_limits():
-            return
-        yield from self._slow("extreme_bradycardia", settings.extreme_bradycardia_bpm)
-        yield from self._fast("extreme_tachycardia", settings.extreme_tachycardia_bpm)
-        yield from self._limit("heart_rate_low", -1, settings.heart_rate_low_bpm)
-        yield from self._limit("heart_rate_high", 1, settings.heart_rate_high_bpm)
+            return []  # nearly always
+        settings = self._settings
+        return [
+            *self._slow("extreme_bradycardia", settings.extreme_bradycardia_bpm),
+            *self._fast("extreme_tachycardia", settings.extreme_tachycardia_bpm),
+            *self._limit("heart_rate_low", -1, settings.heart_rate_low_bpm),
+            *self._limit("heart_rate_high", 1, settings.heart_rate_high_bpm),
+        ]
 
     def _within_all_limits(self) -> bool:
-        """Return whether each interval is within every limit, and so is any mean of them."""
-        of_each = [rr_s for _, rr_s in self.state.intervals]
-        slowest, fastest = self._limits_bpm
-        return max(of_each) * slowest < 60.0 * (1 - _ROUNDING) and (
-            min(of_each) * fastest > 60.0 * (1 + _ROUNDING)
+        """Return whether the means say that no condition begins, however they are rounded."""
+        settings, rr_s = self._settings, [rr_s for _, rr_s in self.state.intervals]
+        few, some = sum(rr_s[1 - SLOW_BEATS :]), sum(rr_s[-RATE_BEATS:])
+        least_bpm = settings.extreme_tachycardia_bpm - settings.heart_rate_hysteresis_bpm
+        slowest_s, fastest_s = 60.0 * (1 - _ROUNDING), 60.0 * (1 + _ROUNDING)
+        return (
+            few * settings.extreme_bradycardia_bpm < (SLOW_BEATS - 1) * slowest_s
+            and some * settings.heart_rate_low_bpm < RATE_BEATS * slowest_s
+            and (
+                len(rr_s) < RATE_BEATS
+                or some * settings.heart_rate_high_bpm > RATE_BEATS * fastest_s
+            )
+            and (len(rr_s) < FAST_BEATS - 1 or sum(rr_s) * least_bpm > (FAST_BEATS - 1) * fastest_s)
         )
 
     def _slow(self, kind: str, limit_bpm: float) -> Iterator[RateChange]:

@@ -191,12 +191,14 @@ class SignalAlarms:
         if sample > self.state.qrs_at:
             self.state.qrs_at = sample
             self.state.still_from = max(sample, self.state.seen_from)
-        for kind, seconds in self._still_kinds():
-            if known_at - self.state.still_from < self._samples(seconds):
-                alerts += self.machine.end(kind, sample, "QRS seen again")
+        if self.machine.state.alarms:
+            for kind, seconds in self._still_kinds():
+                if known_at - self.state.still_from < self._samples(seconds):
+                    alerts += self.machine.end(kind, sample, "QRS seen again")
         interval_s = self._interval(sample, rr_s)
         self._organisation.take(window if leads is None else leads.windows)
-        self._waves.on_beat(sample)
+        if self._several:
+            self._waves.on_beat(sample)
         if self.state.reason not in _BLIND and self.state.fast_rhythm is None:
             for rate in self._rates.on_qrs(sample, interval_s):
                 alerts += self._on_rate(sample, rate, known_at)
@@ -287,21 +289,22 @@ class SignalAlarms:
 
     def on_position(self, position: int) -> list[Alert]:
         """Every QRS that completed before ``position`` is known: raise what is overdue."""
-        alerts = []
-        seldom = not self.state.beats_until(position, *self._patience)
-        if seldom or self.machine.present("unmonitored"):
+        state, alerts = self.state, list[Alert]()
+        if not state.beats_until(position, *self._patience) or self.machine.present("unmonitored"):
             for known_at, raise_alarm in sorted(self._due(), key=itemgetter(0)):
                 if known_at < position:  # in order of time, however far apart the positions are
                     alerts += self._compare_leads(known_at)
                     alerts += self.machine.advance(known_at, SIGNAL_KINDS)
                     alerts += raise_alarm()
-        alerts += self._compare_leads(position)
-        alerts += self.atrial.advance(position)
-        if self.state.reason is Reason.OK and position - self.state.changed_at > self._watched:
-            self.state.watched_to = position
         if self._several:
+            alerts += self._compare_leads(position)
             self.leads.forget_before(position)
-        return alerts + self.machine.advance(position, SIGNAL_KINDS)
+        alerts += self.atrial.advance(position)
+        if state.reason is Reason.OK and position - state.changed_at > self._watched:
+            state.watched_to = position
+        if self.machine.state.alarms:
+            alerts += self.machine.advance(position, SIGNAL_KINDS)
+        return alerts
 
     def _due(self) -> Iterator[tuple[int, Callable[[], list[Alert]]]]:
         """Yield the conditions that time alone brings about: where each is sure, and its call."""

@@ -153,8 +153,6 @@ class AlarmStateMachine:
         Alarms that are held end, and those acknowledged long ago call again.
         """
         alerts: list[Alert] = []
-        if not self.state.alarms:
-            return alerts  # nearly always
         for alarm in self._of(kinds):
             if not alarm.present:
                 hold = alarm.kind.hold_s

@@ -5,7 +5,8 @@ tachycardia, for which the stretch is assessed as a whole
 (`pipeline.alarms.stretches.tachycardia`). Pure: no clock, no I/O.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -29,6 +30,7 @@ SILENT_S: Final = 3.0
 """Without any beat for so long a run is over: what follows is another one."""
 
 _CYCLES: Final = "VNVNVN"
+_BIGEMINY: Final = (_CYCLES, _CYCLES[::-1])
 """Bigeminy: three cycles."""
 
 
@@ -109,14 +111,17 @@ class VentricularRhythm:
         state.between = None
         state.tachycardia = state.bigeminy = False
 
-    def advance(self, position: int) -> Iterator[RhythmChange]:
-        """Record that no other beat comes before ``position``; yield what ends."""
-        if position - self.state.latest > SILENT_S * self._fs_hz:
-            yield from self._end_run(position)
-            self.state.pattern = ""
-            if self.state.bigeminy:
-                self.state.bigeminy = False
-                yield RhythmChange("bigeminy", False, position, self.state.latest, 0, np.nan)
+    def advance(self, position: int) -> list[RhythmChange]:
+        """Record that no other beat comes before ``position``; return what ends."""
+        if position - self.state.latest <= SILENT_S * self._fs_hz:
+            return []
+        changes = self._end_run(position)
+        self.state.pattern = ""
+        if self.state.bigeminy:
+            self.state.bigeminy = False
+            over = RhythmChange("bigeminy", False, position, self.state.latest, 0, np.nan)
+            changes.append(over)
+        return changes
 
     def on_beat(
         self,
@@ -128,18 +133,18 @@ class VentricularRhythm:
         doubtful: bool = False,
         in_leads: Sequence[QrsShape] = (),
         found_in: Sequence[bool] = (),
-    ) -> Iterator[RhythmChange]:
-        """Take in a beat and the interval before it, NaN if not known; yield what changes.
+    ) -> list[RhythmChange]:
+        """Take in a beat and the interval before it, NaN if not known; return what changes.
 
         ``ventricular`` is None where that is not known: such a beat is part of no run, but of a
         tachycardia by its ``shape``, where that is known. ``doubtful`` is one that is named
         otherwise and may yet be ventricular. ``in_leads`` are its shapes in several leads,
         ``found_in`` whether each has found a complex there.
         """
-        yield from self.advance(sample)
+        changes = self.advance(sample)
         state = self.state
-        if not np.isfinite(rr_s):
-            yield from self._end_run(sample)
+        if not math.isfinite(rr_s):
+            changes += self._end_run(sample)
             state.pattern = ""
             state.beats.clear()
         state.latest = sample
@@ -149,32 +154,32 @@ class VentricularRhythm:
         state.beats.append(beat)
         del state.beats[: -max(self._settings.tachycardia_beats + BEFORE, MOST_BEATS)]
         if not state.tachycardia and (beats := self._tachycardia()):
-            yield from self._begin_tachycardia(beats)
+            changes.append(self._begin_tachycardia(beats))
         elif self._belongs(beat):
-            yield from self._grow(sample, named=bool(ventricular))
+            changes += self._grow(sample, named=bool(ventricular))
         elif state.tachycardia and state.odd < ODD_BEATS:
             state.odd += 1
         else:
             between = self._may_belong(beat)
             if not between or state.between is not None:
-                yield from self._end_run(sample)
+                changes += self._end_run(sample)
             state.between = sample if between else None
         if state.length < RUN_BEATS and not state.tachycardia and is_run(state.beats):
-            yield self._begin_run()
-        yield from self._alternating(sample, ventricular)
+            changes.append(self._begin_run())
+        return changes + self._alternating(sample, ventricular)
 
     def _tachycardia(self) -> int:
         """Return how many of the latest beats are a tachycardia, 0 if none are."""
         fewest = self._settings.tachycardia_beats
-        latest = self.state.beats[-fewest:]
-        if len(latest) < fewest:
+        beats = self.state.beats
+        if len(beats) < fewest:
             return 0
-        seconds = (latest[-1].sample - latest[0].sample) / self._fs_hz
+        seconds = (beats[-1].sample - beats[-fewest].sample) / self._fs_hz
         if 60.0 * (fewest - 1) < self._settings.tachycardia_bpm * seconds:
             return 0
         return tachycardia_of(self.state.beats, fewest)
 
-    def _begin_tachycardia(self, beats: int) -> Iterator[RhythmChange]:
+    def _begin_tachycardia(self, beats: int) -> RhythmChange:
         """Begin a tachycardia of so many of the latest beats; a run before them is part of it."""
         state = self.state
         samples = [beat.sample for beat in state.beats[-beats:]]
@@ -182,7 +187,7 @@ class VentricularRhythm:
         state.length += beats - (len(state.run) - len(before))
         state.run = [*before, *samples][-_MOST_BEATS:]
         state.odd, state.between, state.tachycardia = 0, None, True
-        yield self._found("ventricular_tachycardia", True, samples[-1], beats)
+        return self._found("ventricular_tachycardia", True, samples[-1], beats)
 
     def _begin_run(self) -> RhythmChange:
         """Begin a run of the latest beats, whatever their names."""
@@ -192,11 +197,11 @@ class VentricularRhythm:
         state.named = sum(beat.ventricular is True for beat in beats)
         return self._found("ventricular_run", True, beats[-1].sample, RUN_BEATS)
 
-    def _grow(self, sample: int, *, named: bool) -> Iterator[RhythmChange]:
-        state = self.state
+    def _grow(self, sample: int, *, named: bool) -> list[RhythmChange]:
+        state, changes = self.state, list[RhythmChange]()
         between = state.between if state.run and not state.tachycardia else None
         if between is not None and not are_even(between - state.run[-1], sample - between):
-            yield from self._end_run(sample)
+            changes += self._end_run(sample)
         grown = [sample] if state.between is None else [state.between, sample]
         state.run.extend(grown)
         del state.run[:-_MOST_BEATS]
@@ -205,11 +210,12 @@ class VentricularRhythm:
         state.odd, state.between = 0, None
         beats = self._settings.tachycardia_beats
         if state.tachycardia and self._bpm(beats) < self._settings.tachycardia_bpm:
-            yield self._found("ventricular_tachycardia", False, sample, beats)
+            changes.append(self._found("ventricular_tachycardia", False, sample, beats))
             state.tachycardia = False
         begun = state.length - len(grown) < RUN_BEATS <= state.length
         if begun and not state.tachycardia:
-            yield self._found("ventricular_run", True, sample, state.length)
+            changes.append(self._found("ventricular_run", True, sample, state.length))
+        return changes
 
     def _belongs(self, beat: StretchBeat) -> bool:
         """Return whether a beat is one of the run so far, or its first."""
@@ -226,30 +232,33 @@ class VentricularRhythm:
         within = BETWEEN_S if self.state.length else FAST_RR_S
         return beat.ventricular is False and beat.rr_s <= within and beat.is_foreign
 
-    def _end_run(self, sample: int) -> Iterator[RhythmChange]:
-        state = self.state
+    def _end_run(self, sample: int) -> list[RhythmChange]:
+        state, changes = self.state, list[RhythmChange]()
+        if not state.length:
+            state.between = None
+            return changes  # nearly always
         if state.tachycardia:
-            yield self._found("ventricular_tachycardia", False, sample, state.length)
+            changes.append(self._found("ventricular_tachycardia", False, sample, state.length))
         if state.length >= RUN_BEATS:
-            yield self._found("ventricular_run", False, sample, state.length)
+            changes.append(self._found("ventricular_run", False, sample, state.length))
         elif state.named == 2:
-            yield self._found("couplet", True, sample, 2)
+            changes.append(self._found("couplet", True, sample, 2))
         state.run.clear()
         state.length = state.odd = state.named = 0
         state.between = None
         state.tachycardia = False
+        return changes
 
-    def _alternating(self, sample: int, ventricular: bool | None) -> Iterator[RhythmChange]:
+    def _alternating(self, sample: int, ventricular: bool | None) -> list[RhythmChange]:
         state = self.state
-        state.pattern += "?" if ventricular is None else "V" if ventricular else "N"
-        state.pattern = state.pattern[-len(_CYCLES) :]
-        alternating = state.pattern in (_CYCLES, _CYCLES[::-1])
-        if alternating and not state.bigeminy:
-            state.bigeminy = True
-            yield RhythmChange("bigeminy", True, sample, sample, len(_CYCLES) // 2, np.nan)
-        elif state.bigeminy and not alternating:
-            state.bigeminy = False
-            yield RhythmChange("bigeminy", False, sample, sample, 0, np.nan)
+        named = "?" if ventricular is None else "V" if ventricular else "N"
+        state.pattern = (state.pattern + named)[-len(_CYCLES) :]
+        alternating = state.pattern in _BIGEMINY
+        if alternating == state.bigeminy:
+            return []
+        state.bigeminy = alternating
+        cycles = len(_CYCLES) // 2 if alternating else 0
+        return [RhythmChange("bigeminy", alternating, sample, sample, cycles, np.nan)]
 
     def _found(self, kind: str, active: bool, sample: int, beats: int) -> RhythmChange:
         begun_at = self.state.run[-beats] if active else self.state.run[-1]

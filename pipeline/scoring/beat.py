@@ -93,14 +93,15 @@ class Beat(State):
         """The most probable class, or None before the score and of a beat without one."""
         if self.probabilities is None:
             return None
-        return CLASSES[int(self.probabilities.argmax())]
+        probabilities = self.probabilities.tolist()
+        return CLASSES[probabilities.index(max(probabilities))]
 
     @property
     def class_probabilities(self) -> dict[str, float] | None:
         """The probability of each class, rounded, or None where there is no class."""
         if self.probabilities is None:
             return None
-        rounded = (round(p, 3) for p in self.probabilities.tolist())
+        rounded = [round(p, 3) for p in self.probabilities.tolist()]
         return dict(zip(CLASSES, rounded, strict=True))
 
     @property

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.scoring.beat_features import FEATURE_NAMES
+from pipeline.signal.kernels.naming import measures as kernel
 
 MEASURE_NAMES: Final = (*FEATURE_NAMES, "atrial_fibrillation")
 """The columns, `pipeline.constants.MEASURES` of them."""
@@ -36,12 +37,5 @@ def with_evidence(
             each beat, NaN where too little is known; that counts as no sign of it, the lower limit.
     """
     measures = np.empty((len(features), len(MEASURE_NAMES)), dtype=np.float32)
-    measures[:, :-1] = features
-    # What is not known is the lower limit by this, too: fmax ignores NaN.
-    measures[:, -1] = np.minimum(np.fmax(evidence, -EVIDENCE_LIMIT), EVIDENCE_LIMIT)
-    # Of a forged state no feature need be finite, and a scorer refuses a batch with such a beat,
-    # those of other patients included.
-    finite = np.isfinite(measures)
-    if not finite.all():
-        measures[~finite] = 0.0
+    kernel.with_evidence(features, evidence, EVIDENCE_LIMIT, measures)
     return measures

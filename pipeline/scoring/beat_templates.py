@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import Shape, State
-from pipeline.scoring.qrs_shape import QRS
+from pipeline.scoring.qrs_shape import QRS, QrsShape, shape_of
 from pipeline.signal.kernels.scoring import live, templates
+from pipeline.signal.kernels.scoring import shape as kernel
 
 MAX_TEMPLATES: Final = templates.MAX_TEMPLATES
 COMPARED: Final = slice(templates.COMPARED_FROM, templates.COMPARED_TO)
@@ -51,13 +52,12 @@ class BeatTemplatesState(State):
 
 
 class Likeness(NamedTuple):
-    """A beat beside the templates."""
+    """A beat beside the templates and the beat before."""
 
     nearest: int
-    usual: list[int]
-    """The usual templates, in order."""
-    mean_squares: tuple[float, float]
-    """Of the window less the nearest usual one: of all, and of the QRS."""
+    """The nearest template; -1 where none is looked at."""
+    shape: QrsShape
+    """How its QRS compares with the usual ones and with the beat before."""
 
 
 class BeatTemplates:
@@ -81,18 +81,30 @@ class BeatTemplates:
         self.is_usual = np.zeros(MAX_TEMPLATES, dtype=np.bool_)
         """which templates were usual then."""
         self._apart = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
+        self._apart_in_qrs = self._apart[QRS]
+        self._shape = np.zeros(kernel.SHAPE_NUMBERS)
 
-    def look(self, window: NDArray[np.float32]) -> Likeness:
-        """Compare float32[320] with the templates; there must have been a beat."""
-        state, apart = self.state, self._apart
+    def look(
+        self,
+        window: NDArray[np.float32],
+        before: NDArray[np.float32] | None = None,
+        *,
+        known: bool = True,
+    ) -> Likeness:
+        """Compare a beat, float32[320], with the one before and, if ``known``, the templates."""
+        state, follows = self.state, before is not None
+        before = window if before is None else before
         nearest = live.look(
-            window, state.templates, state.numbers, state.known, self.distances_to,
-            self.is_usual, apart,
+            window, before, follows, state.templates, state.numbers, state.known if known else 0,
+            self.distances_to, self.is_usual, self._apart, self._shape,
         )  # fmt: skip
-        usual = [t for t, is_usual in enumerate(self.is_usual.tolist()) if is_usual]
-        in_qrs = apart[QRS]
-        squares = float(apart @ apart) / apart.size, float(in_qrs @ in_qrs) / in_qrs.size
-        return Likeness(nearest, usual, squares)
+        return Likeness(nearest, shape_of(self._shape))
+
+    @property
+    def mean_squares(self) -> tuple[float, float]:
+        """Of the beat looked at last less the nearest usual template: of all, and of the QRS."""
+        apart, in_qrs = self._apart, self._apart_in_qrs
+        return float(apart @ apart) / WINDOW_SAMPLES, float(in_qrs @ in_qrs) / in_qrs.size
 
     def distances(self, window: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return how far float32[320] lies from each template, float64[templates]."""

@@ -44,9 +44,9 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError, SnapshotError
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import BaselineHold, BaselineHoldState
-from pipeline.scoring.beat_templates import BeatTemplates, BeatTemplatesState, Likeness
+from pipeline.scoring.beat_templates import BeatTemplates, BeatTemplatesState
 from pipeline.scoring.protocols import Window
-from pipeline.scoring.qrs_shape import QrsShape, compare
+from pipeline.scoring.qrs_shape import QrsShape
 from pipeline.scoring.reason import reason_of
 from pipeline.scoring.rolling_quantiles import RollingState, series_of
 from pipeline.signal.kernels.scoring import live as kernel
@@ -255,20 +255,24 @@ class LiveScore:
 
         Neither depends on a scale or a threshold.
         """
-        state, templates = self.state, self._templates
-        alike = None if self.learning else templates.look(window)
-        usual = [] if alike is None else [templates.template(t) for t in alike.usual]
-        shape = compare(window, usual, state.before)
+        state, templates, learning = self.state, self._templates, self.learning
+        alike = templates.look(window, state.before, known=not learning)
         state.before = window
-        held = self._hold.on_beat(rr_s, shape)
+        held = self._hold.on_beat(rr_s, alike.shape)
         values = _UNKNOWN.copy()
         values[kernel.OF_MODEL] = error = math.log(max(model_score, _FLOOR))
+        if not learning:
+            its = templates.state
+            its.known = kernel.observe(
+                window, rr_s, alike.nearest, templates.mean_squares, not held, its.templates,
+                its.numbers, its.known, templates.distances_to, templates.is_usual, *self._series,
+                values,
+            )  # fmt: skip
+            return Observed(values, alike.shape, False, held)
         early = kernel.observe_rhythm(rr_s, not held, *self._series, values)
-        if alike is not None:
-            self._observe(window, early, alike, values, learns=not held)
-        elif not held:
+        if not held:
             self._learn(window, early, error)
-        return Observed(values, shape, alike is None, held)
+        return Observed(values, alike.shape, True, held)
 
     def assess(self, seen: Observed, probabilities: NDArray[np.float32]) -> Verdict:
         """Return the verdict on the beat observed last; it learns what is typical from that."""
@@ -292,23 +296,6 @@ class LiveScore:
             held=seen.held,
         )
 
-    def _observe(
-        self,
-        window: NDArray[np.float32],
-        early: float,
-        alike: Likeness,
-        values: NDArray[np.float64],
-        *,
-        learns: bool,
-    ) -> None:
-        """Write the components about the patient; remember the beat if it may be learned."""
-        templates, state = self._templates, self.state.templates
-        state.known = kernel.observe(
-            window, early, alike.nearest, alike.mean_squares, learns, state.templates,
-            state.numbers, state.known, templates.distances_to, templates.is_usual, *self._series,
-            values,
-        )  # fmt: skip
-
     def _learn(self, window: NDArray[np.float32], early: float, error: float) -> None:
         """Remember one of the first beats; after the last one, find those that are usual."""
         templates, state = self._templates, self.state
@@ -318,9 +305,8 @@ class LiveScore:
         if self.learning:
             return
         for beat, its_error in state.learning:
-            alike = templates.look(beat)
-            if alike.nearest in alike.usual:
-                shape, qrs = map(kernel.log_rms, alike.mean_squares)
+            if templates.is_usual[templates.look(beat).nearest]:
+                shape, qrs = map(kernel.log_rms, templates.mean_squares)
                 kernel.remember(its_error, shape, qrs, *self._series)
         state.learning.clear()
 

@@ -46,11 +46,11 @@ class ReorderBuffer:
 
     def push(self, block: SampleBlock) -> list[SampleBlock]:
         """Take a block; return those that can be passed on, in order. Repeats pass unchanged."""
-        if block.end == block.first_sample:
+        first, end, state = block.first_sample, block.end, self.state
+        if end == first:
             return []
-        state = self.state
-        if not state.held and block.first_sample <= state.expected:
-            state.expected = max(state.expected, block.end)
+        if not state.held and first <= state.expected:
+            state.expected = max(state.expected, end)
             return [block]
         insort(state.held, block, key=lambda held: held.first_sample)
         return self._release(flush=False)
@@ -71,6 +71,8 @@ class ReorderBuffer:
 
     def late(self, block: SampleBlock) -> int:
         """Return how many samples of ``block`` belong into holes that were given up."""
+        if not self.state.holes:
+            return 0  # nearly always
         overlaps = (
             min(block.end, end) - max(block.first_sample, begin) for begin, end in self.state.holes
         )

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.schema.state import Shape, State
+from pipeline.signal.kernels import windows
 
 PER_MV: Final = 1000.0
 """Of the integers."""
 
-_MOST: Final = 32767.0
-"""Larger values are kept as this, 33 mV: the band-passed ECG of no heart reaches a third of it."""
+MOST_MV: Final = 32.767
+"""Larger values are kept as this: the band-passed ECG of no heart reaches a third of it."""
 
 _UNKNOWN: Final = -32768
 """Where there is no value, as in WFDB's format 16."""
@@ -59,16 +60,19 @@ class SignalRing:
         """Take in ``values``, float32[leads, n] in mV, the first ones at position ``first``."""
         state, size = self.state, self.state.size
         end = first + values.shape[1]
+        if first == state.end and epoch == state.epoch and end - first <= size:
+            self._write(first, values)  # nearly always
+            state.end = end
+            return
         newest = values[:, -size:]
         first = end - newest.shape[1]
         if epoch != state.epoch or not state.end - size <= first <= state.end + size:
             state.epoch, state.begin, state.end = epoch, first, first
             state.values.fill(_UNKNOWN)
         if first > state.end:
-            hole = np.full((len(values), first - state.end), _UNKNOWN, dtype=np.int16)
-            self._write(state.end, hole)
+            self._write(state.end, np.full((len(values), first - state.end), np.float32(np.nan)))
         kept = max(first, state.end - size)
-        self._write(kept, _microvolts(newest[:, kept - first :]))
+        self._write(kept, newest[:, kept - first :])
         state.begin, state.end = min(state.begin, first), max(state.end, end)
 
     def between(self, begin: int, end: int) -> NDArray[np.float32]:
@@ -90,19 +94,7 @@ class SignalRing:
         """Position of the oldest value that is kept since the ring started over."""
         return max(self.state.begin, self.state.end - self.state.size)
 
-    def _write(self, first: int, values: NDArray[np.int16]) -> None:
-        ring = self.state.values
+    def _write(self, first: int, values: NDArray[np.float32]) -> None:
         at = first % self.state.size
-        before_the_seam = min(values.shape[1], self.state.size - at)
-        ring[:, at : at + before_the_seam] = values[:, :before_the_seam]
-        ring[:, : values.shape[1] - before_the_seam] = values[:, before_the_seam:]
-
-
-def _microvolts(mv: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Return values in whole microvolts, `_UNKNOWN` for NaN."""
-    scaled = np.multiply(mv, PER_MV, dtype=np.float64)
-    np.rint(scaled, out=scaled)
-    np.maximum(scaled, -_MOST, out=scaled)
-    np.minimum(scaled, _MOST, out=scaled)
-    np.fmax(scaled, _UNKNOWN, out=scaled)  # of it and NaN the larger is the number
-    return scaled.astype(np.int16)
+        for ring, its in zip(self.state.values, values, strict=True):
+            windows.keep_whole(its, at, MOST_MV, PER_MV, _UNKNOWN, ring)

@@ -7,7 +7,8 @@ arrive in, and are published at once.
 The clock is an argument and serves latencies only. No I/O.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
@@ -99,13 +100,16 @@ class BeatQueue:
 
     def bpm(self) -> float | None:
         """Return the heart rate over the last RR intervals, or None before the first."""
-        return round(60.0 / float(np.mean(self.state.rr_s)), 1) if self.state.rr_s else None
+        rr_s = self.state.rr_s
+        return round(60.0 * len(rr_s) / sum(rr_s), 1) if rr_s else None
 
-    def push(self, beat: Beat) -> None:
-        """Take in the next beat."""
-        self.state.beats.append(beat)
-        if beat.wants_score:
+    def push(self, beats: Sequence[Beat]) -> list[Beat]:
+        """Take in the next beats; return those that want a score."""
+        self.state.beats.extend(beats)
+        wanting = [beat for beat in beats if beat.wants_score]
+        for beat in wanting:
             self._waiting[beat.id] = beat
+        return wanting
 
     def scored(
         self,
@@ -128,7 +132,7 @@ class BeatQueue:
         if beat is None:
             return
         beat.score, beat.residual, beat.probabilities = score, residual, probabilities
-        beat.compute_s = compute_s if np.isfinite(compute_s) else 0.0
+        beat.compute_s = compute_s if math.isfinite(compute_s) else 0.0
         beat.scored_at = self._clock()
         self._counters.scored_windows += 1
 
@@ -141,17 +145,18 @@ class BeatQueue:
 
     def drain(self) -> list[Beat]:
         """Return, with their verdicts, the beats up to the first one that wants a score."""
-        beats, ready = self.state.beats, 0
-        while ready < len(beats) and not beats[ready].wants_score:
-            self._assign_verdict(beats[ready])
-            ready += 1
-        drained = beats[:ready]
-        del beats[:ready]
+        beats, drained = self.state.beats, list[Beat]()
+        for beat in beats:
+            if beat.wants_score:
+                break
+            self._assign_verdict(beat)
+            drained.append(beat)
+        del beats[: len(drained)]
         return drained
 
     def _assign_verdict(self, beat: Beat) -> None:
         state = self.state
-        if np.isfinite(beat.rr_s):
+        if math.isfinite(beat.rr_s):
             state.rr_s.append(beat.rr_s)
             del state.rr_s[:-RATE_BEATS]
         seen_in = None if beat.score is None or beat.probabilities is None else beat.lead

@@ -1,5 +1,6 @@
 """What is published of a beat. Pure: no clock, no I/O."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ def report_of(
     """
     stream, epoch, _ = beat.id
     lead = leads[beat.lead]
-    rr_s = round(beat.rr_s, 4) if np.isfinite(beat.rr_s) else None
+    rr_s = round(beat.rr_s, 4) if math.isfinite(beat.rr_s) else None
     time_s = round(beat.sample / fs_hz, 4)
     if beat.verdict is None or beat.residual is None:
         note = BeatNote(

@@ -234,9 +234,8 @@ class StreamSession:
 
     def add_strip(self, strip: Strip) -> None:
         """Collect signal to be published; what a gap or a new epoch cuts off is dropped."""
-        if (strip.epoch, strip.first_sample) != (self.recorder.epoch, self.recorder.end):
+        if not self.recorder.add(strip):
             self.state.unseen_from = strip.first_sample
-        self.recorder.add(strip)
 
     def take_strip(self) -> SignalStrip | None:
         """Return the signal since the last call, at most its newest part; None without any."""

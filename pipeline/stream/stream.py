@@ -21,7 +21,7 @@ from pipeline.alarms.kinds import EPISODE_S
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 from pipeline.alarms.signal_rules import WINDOW_DELAY_S
 from pipeline.alarms.stream_alarms import StreamAlarms
-from pipeline.constants import MEASURES, SAMPLING_RATE_HZ, WINDOW_AFTER_R
+from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
 from pipeline.errors import SnapshotError
 from pipeline.schema.alert import happened_at, utc_text
 from pipeline.schema.messages import LATEST_UTC_S
@@ -41,12 +41,13 @@ from pipeline.signal.segmenter_state import SegmenterState
 from pipeline.signal.source_clock import SourceClock, SourceClockState
 from pipeline.stream.beat_queue import BeatQueue
 from pipeline.stream.beat_report import BeatReport, report_of
+from pipeline.stream.completed import beats_of
 from pipeline.stream.counters import Counters, counted
 from pipeline.stream.stream_state import StreamState
 from pipeline.stream.strips import Strip, strip_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamUpdate:
     """What `Stream.take` made of a chunk."""
 
@@ -61,10 +62,7 @@ class StreamUpdate:
 
 
 _Change = QualityChange | FibrillationChange | FastRhythmChange
-_REASONS: Final = tuple(Reason)
-
-_NOT_MEASURED: Final = np.zeros(MEASURES, dtype=np.float32)
-"""Until all beats of a segment are measured, in one call."""
+_OK: Final = int(Reason.OK)
 
 
 class Stream:
@@ -146,8 +144,9 @@ class Stream:
         """Accept samples of all leads of the current epoch; repeats are no-ops."""
         if block.leads != len(self.leads):
             raise ValueError(f"samples of {block.leads} leads, the stream has {len(self.leads)}")
-        self.counters.late_samples += self._reorder.late(block)
-        self.counters.out_of_order_samples += self._reorder.overtaken(block)
+        counters = self.state.counters
+        counters.late_samples += self._reorder.late(block)
+        counters.out_of_order_samples += self._reorder.overtaken(block)
         taken = self._push(self._reorder.push(block))
         if block.stamp_s is not None and block.n:
             last = block.end - 1
@@ -193,7 +192,7 @@ class Stream:
             self._absorb(segment, taken)
         if last is not None:
             self._absorb(last(), taken)
-        if not self.pending:
+        if not self.state.beats.beats:
             # The same alerts however late the scores come: else the next beat would bring these.
             taken.alerts.extend(self._dated(self._alarms.beats.advance(self.state.published_to)))
         return taken
@@ -204,41 +203,42 @@ class Stream:
         The rules go by the last sample behind the resampler: the samples that it still waits for
         may hold a change, and then the chunking would decide which comes first.
         """
-        self.counters.gap_samples = counted(self.counters.gap_samples, segment.gap_samples)
-        self.counters.duplicate_samples += segment.duplicate_samples
-        self._alarms.signal.leads.take(segment)
+        counters, rules = self.state.counters, self._alarms.signal
+        counters.gap_samples = counted(counters.gap_samples, segment.gap_samples)
+        counters.duplicate_samples += segment.duplicate_samples
+        rules.leads.take(segment)
         changes = _in_order(segment)
         alerts = self._take(segment, changes, taken) if len(segment.samples) else []
         for change in changes:
             alerts += self._on_change(change)
-        seen = segment.strip_first + segment.strips.shape[1]
-        position = seen * self._rate.step // self._rate.per
-        alerts += self._alarms.signal.on_position(position)
+        new = segment.strips.shape[1]
+        position = (segment.strip_first + new) * self._rate.step // self._rate.per
+        alerts += rules.on_position(position)
         self.state.published_to = position - self._window_delay
-        taken.alerts.extend(self._dated(alerts))
-        if segment.strips.shape[1]:
+        if alerts:
+            taken.alerts.extend(self._dated(alerts))
+        if new:
             taken.strips.append(strip_of(self.epoch, segment))
 
     def _take(self, segment: Segment, due: deque[_Change], taken: StreamUpdate) -> list[Alert]:
         """Queue the segment's beats, and run the rules up to the last; take what comes before."""
-        alerts, cut_at = list[Alert](), self._clock()
-        beats, evidence = [], np.full(len(segment.samples), np.nan)
-        for b in range(evidence.size):
-            known_at = int(segment.ready_samples[b]) - self._rate.half
+        alerts, rules = list[Alert](), self._alarms.signal
+        source, after_r, cut_at = (self.name, self.epoch), self._after_r, self._clock()
+        beats = beats_of(segment, source, after_r, self._arrival, cut_at)
+        evidence = np.empty(len(beats))
+        for b, ready in enumerate(segment.ready_samples.tolist()):
+            beat, known_at = beats[b], ready - self._rate.half
             while due and due[0].sample <= known_at:
                 alerts += self._on_change(due.popleft())
-            alerts += self._alarms.signal.on_position(known_at)
-            beat = self._beat(segment, b, known_at, cut_at)
-            alerts += self._alarms.signal.on_qrs(
+            alerts += rules.on_position(known_at)
+            beat.fibrillating = self._alarms.present("ventricular_fibrillation")
+            alerts += rules.on_qrs(
                 beat.sample, beat.rr_s, known_at, beat.window,
                 usable=beat.reason is Reason.OK, leads=beat.seen_in_leads,
             )  # fmt: skip
-            evidence[b] = self._alarms.signal.evidence
-            beats.append(beat)
+            evidence[b] = rules.evidence
         self._measure(beats, segment, evidence)
-        for beat in beats:
-            self.beats.push(beat)
-        wanting = [beat for beat in beats if beat.wants_score]
+        wanting = self.beats.push(beats)
         taken.windows.extend(wanting)
         self.counters.windows += len(wanting)
         return alerts
@@ -246,13 +246,15 @@ class Stream:
     def _measure(self, beats: list[Beat], segment: Segment, evidence: NDArray[np.float64]) -> None:
         """Give a segment's beats their measures, and learn from them."""
         measured = measure_beats(
-            self._features, segment.rr_s, segment.windows_of, segment.reasons_of == Reason.OK,
+            self._features, segment.rr_s, segment.windows_of, segment.reasons_of == _OK,
             segment.leads, evidence,
         )  # fmt: skip
-        for b, lead in enumerate(measured.second_leads.tolist()):
-            beats[b].measures = measured.in_use[b]
-            if lead >= 0:
-                beats[b].second, beats[b].second_lead = measured.second[b], lead
+        for beat, measures in zip(beats, measured.in_use, strict=True):
+            beat.measures = measures
+        if len(self.leads) > 1:
+            for b, lead in enumerate(measured.second_leads.tolist()):
+                if lead >= 0:
+                    beats[b].second, beats[b].second_lead = measured.second[b], lead
 
     def _on_change(self, change: _Change) -> list[Alert]:
         alerts = self._alarms.signal.on_position(change.sample)
@@ -261,28 +263,6 @@ class Stream:
         if isinstance(change, FibrillationChange):
             return alerts + self._alarms.signal.on_fibrillation(change)
         return alerts + self._alarms.signal.on_quality(change.sample, Reason(change.reason))
-
-    def _beat(self, segment: Segment, b: int, known_at: int, cut_at: float) -> Beat:
-        sample = int(segment.samples[b])
-        last_of_window = sample + self._after_r
-        ready = max(last_of_window, int(segment.ready_samples[b]))
-        several = len(self.leads) > 1
-        return Beat(
-            id=(self.name, self.epoch, int(segment.r_samples[b])),
-            sample=sample,
-            rr_s=float(segment.rr_s[b]),
-            window=segment.windows[b],
-            measures=_NOT_MEASURED,
-            reason=_REASONS[segment.reasons[b]],
-            r_arrived=self._arrival(sample),
-            window_arrived=self._arrival(last_of_window),
-            ready_arrived=self._arrival(ready),
-            cut_at=cut_at,
-            lead=int(segment.leads[b]),
-            fibrillating=self._alarms.present("ventricular_fibrillation"),
-            in_leads=segment.windows_of[:, b] if several else None,
-            reasons_in=[_REASONS[one] for one in segment.reasons_of[:, b]] if several else [],
-        )
 
     def _arrival(self, sample: int) -> float:
         at = self._arrivals.of(sample)
@@ -396,5 +376,7 @@ class Stream:
 
 def _in_order(segment: Segment) -> deque[_Change]:
     """Return what changes in a segment, in order of time; nearly always nothing."""
+    if not (segment.quality or segment.fibrillation or segment.fast_rhythm):
+        return deque()
     changes: list[_Change] = [*segment.quality, *segment.fibrillation, *segment.fast_rhythm]
-    return deque(sorted(changes, key=lambda change: change.sample) if changes else ())
+    return deque(sorted(changes, key=lambda change: change.sample))

@@ -132,19 +132,23 @@ class StripRecorder:
         """Position one past the newest value, at 360 Hz."""
         return self.state.ring.end
 
-    def add(self, strip: Strip) -> None:
-        """Remember the newest signal of the stream."""
-        if (strip.epoch, strip.first_sample) != (self.epoch, self.end):
+    def add(self, strip: Strip) -> bool:
+        """Remember the newest signal of the stream; return whether it continues what is kept."""
+        used, ring = self.state.used, self.state.ring
+        continues = strip.first_sample == ring.end and strip.epoch == ring.epoch
+        if not continues:
             self._cut_wanted(all_of_them=True)
-        used = self.state.used
-        if strip.epoch != self.epoch and used:
-            used[:] = [(strip.first_sample, used[-1][1])]
+            if strip.epoch != ring.epoch and used:
+                used[:] = [(strip.first_sample, used[-1][1])]
         self._ring.place(strip.epoch, strip.first_sample, strip.mv)
+        if len(strip.mv) == 1:
+            return continues
         for at, lead in strip.beats.tolist():
             if lead != (used[-1][1] if used else 0):
                 used.append((at, lead))
         while len(used) > 1 and used[1][0] <= self._ring.oldest:
             del used[0]
+        return continues
 
     def signal(self, begin: int, end: int) -> Strip:
         """Return what is kept from one position to the other, a copy."""

@@ -4,12 +4,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-from pipeline.alarms.atrial_fibrillation import AtrialBeats, AtrialMeasures
+from pipeline.alarms.atrial_fibrillation import AtrialBeats, AtrialMeasures, without_p_waves
+from pipeline.alarms.organisation import Organisation
 from pipeline.constants import CLASSES, SAMPLING_RATE_HZ, WINDOW_SAMPLES
 from pipeline.scoring.beat_features import BeatFeatures
+from pipeline.scoring.lead_measures import measure_beats
 from pipeline.scoring.live_score import (
     COMPONENTS,
     LEARNING_BEATS,
@@ -17,9 +20,13 @@ from pipeline.scoring.live_score import (
     LiveScoreConfig,
     Scale,
 )
+from pipeline.scoring.qrs_shape import as_it_lies, compare
 from pipeline.signal.kernels import sampling
+from pipeline.signal.ring import SignalRing, SignalRingState
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
+
+_FIRST_LEAD: Final = np.zeros(1, dtype=np.uint8)
 
 
 def compiled_before() -> bool:
@@ -42,8 +49,15 @@ def compile_kernels() -> None:
             segmenter.push(SampleBlock(0, x if leads == 1 else np.stack([x] * leads)))
             segmenter.finish()
         window = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
-        AtrialMeasures(AtrialBeats.fresh()).of_beat(0.8, window, usable=True)
-        BeatFeatures().measure(np.full(1, 0.8), window[None], np.ones(1, dtype=np.bool_))
+        of_atria = AtrialMeasures(AtrialBeats.fresh())
+        of_atria.take(0.8, window, usable=True)
+        without_p_waves(of_atria.evidence()[0], 0.0)
+        Organisation().take(window)
+        compare(window, window[None], window)
+        as_it_lies(window, window)
+        rr_s, usable = np.full(1, 0.8), np.ones(1, dtype=np.bool_)
+        measure_beats([BeatFeatures()], rr_s, window[None, None], usable[None], _FIRST_LEAD, rr_s)
+        SignalRing(SignalRingState.fresh(1, WINDOW_SAMPLES)).place(0, 0, window[None])
         scales = dict.fromkeys(COMPONENTS, Scale(median=0.0, p95=1.0))
         live = LiveScore(LiveScoreConfig(scales=scales, threshold=1.0, learning_threshold=1.0))
         for _ in range(LEARNING_BEATS + 1):

@@ -99,7 +99,8 @@ class LeadShapes:
         if not known:
             return QrsShape()
         before = state.before[lead]
-        return compare(window, [state.usual[lead]], before if before.any() else None)
+        usual = state.usual[lead : lead + 1]
+        return compare(window, usual, before if before.any() else None)
 
     def _learn(self, lead: int, window: NDArray[np.float32]) -> None:
         state = self.state

@@ -55,13 +55,12 @@ def is_run(beats: Sequence[StretchBeat]) -> bool:
         return False
     before, first, second, third = beats[-RUN_BEATS - 1 :]
     run = (first, second, third)
-    if any(beat.ventricular is None for beat in (before, *run)):
-        return False
     return (
-        not (before.ventricular or before.is_foreign)
-        and first.rr_s <= FAST_RR_S
+        first.rr_s <= FAST_RR_S  # what nearly always decides comes first
         and first.rr_s <= (1.0 - NOT_EARLY) * before.rr_s
         and second.rr_s + third.rr_s <= 2.0 * FAST_RR_S
+        and all(beat.ventricular is not None for beat in (before, *run))
+        and not (before.ventricular or before.is_foreign)
         and are_even(second.rr_s, third.rr_s)
         and all(is_named_ventricular(beat) or beat.is_foreign for beat in run)
         and any(beat.ventricular or beat.doubtful for beat in run)

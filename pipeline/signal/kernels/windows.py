@@ -1,5 +1,7 @@
 """Kernels that complete beats: their positions, their intervals, and the windows around them."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -160,3 +162,31 @@ def _scale(x: NDArray[np.float32], flat_mv: float, window: NDArray[np.float32]) 
         for i in range(x.size):
             window[i] = (x[i] - low) * scale - np.float32(1.0)
     return span
+
+
+@jit
+def keep_whole(
+    x: NDArray[np.float32],
+    at: int,
+    most: float,
+    per_unit: float,
+    unknown: int,
+    ring: NDArray[np.int16],
+) -> None:
+    """Write values of one lead to a ring from the place ``at`` on, as integers.
+
+    Args:
+        x: float32[n], at most as many as the ring has places.
+        at: of the first one.
+        most: larger values are kept as this, on either side,
+        per_unit: times this, rounded to the nearest;
+        unknown: and NaN as this.
+        ring: int16[size], updated.
+    """
+    for i in range(x.size):
+        value = np.float64(x[i])
+        if math.isnan(value):
+            ring[at] = unknown
+        else:
+            ring[at] = np.rint(min(max(value, -most), most) * per_unit)
+        at = at + 1 if at + 1 < ring.size else 0

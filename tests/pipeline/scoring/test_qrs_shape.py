@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.scoring.qrs_shape import UNUSUAL, compare, likeness, width_ms
+from pipeline.scoring.qrs_shape import UNUSUAL, as_it_lies, compare, likeness, width_ms
 
 T = np.arange(320)
 
@@ -32,7 +32,7 @@ def test_neither_size_nor_level_nor_a_little_delay_changes_likeness(
 
 def test_another_shape_is_unusual_and_only_then_measured() -> None:
     """Of a beat that is as usual nothing but the likeness is known."""
-    usual = [triangle(30), triangle(34)]
+    usual = np.stack([triangle(30), triangle(34)])
     as_usual = compare(triangle(32), usual, triangle(30))
     assert as_usual.likeness > 0.95
     assert not as_usual.unusual
@@ -47,7 +47,7 @@ def test_another_shape_is_unusual_and_only_then_measured() -> None:
 
 def test_nothing_usual_is_known_at_first() -> None:
     """Then the likeness is unknown, the beat is not unusual, and all else is measured."""
-    first = compare(triangle(40), [], None)
+    first = compare(triangle(40), np.empty((0, 320), np.float32), None)
     assert np.isnan(first.likeness)
     assert not first.unusual
     assert np.isnan(first.repeats)
@@ -61,3 +61,26 @@ def test_width_is_that_of_a_triangle(width: int) -> None:
     assert width_ms(np.float32(0.2) * triangle(width)) == pytest.approx(
         width_ms(triangle(width)), rel=1e-3
     )
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_likeness_is_the_best_correlation_within_the_lags(seed: int) -> None:
+    """Of the QRS, 100 ms before R to 150 ms after it, with that of the other up to 12 ticks off."""
+    rng = np.random.default_rng(seed)
+    one, other = (
+        np.convolve(rng.normal(size=320), np.hanning(9), "same").astype(np.float32) for _ in "ab"
+    )
+    expected = [
+        np.corrcoef(one[104 + lag : 194 + lag], other[104:194])[0, 1] for lag in range(-12, 13, 3)
+    ]
+
+    assert likeness(one, other) == pytest.approx(max(expected), abs=1e-6)
+    assert as_it_lies(one, other) == pytest.approx(expected[4], abs=1e-6)
+
+
+def test_the_most_alike_of_the_usual_ones_is_compared() -> None:
+    """Where none is alike as it lies, the width is compared with that one's."""
+    usual = np.stack([triangle(80), biphasic(150)])
+    shape = compare(biphasic(), usual, None)
+    assert shape.likeness == pytest.approx(likeness(biphasic(), usual[1]))
+    assert shape.widening == pytest.approx(width_ms(biphasic()) / width_ms(usual[1]))

@@ -20,6 +20,7 @@ from pipeline.signal.kernels.scoring.series import (
     keep,
     quantile,
 )
+from pipeline.signal.kernels.scoring.shape import compare
 from pipeline.signal.kernels.scoring.templates import (
     EARLY,
     SAME_SHAPE,
@@ -61,26 +62,35 @@ MEDIAN, SPAN, LIMIT, PART, SCALES = range(5)
 @jit
 def look(
     window: NDArray[np.float32],
+    before: NDArray[np.float32],
+    follows: bool,
     templates: NDArray[np.float32],
     numbers: NDArray[np.float64],
     known: int,
     distances: NDArray[np.float64],
     usual: NDArray[np.bool_],
     apart: NDArray[np.float32],
+    shape: NDArray[np.float64],
 ) -> int:
-    """Compare a window with the templates, of which there is at least one; return the nearest.
+    """Compare a window with the templates and the beat before; return the nearest template.
 
     Args:
         window: float32[320].
+        before: float32[320], the beat before, and
+        follows: whether there is one.
         templates: float32[MAX_TEMPLATES, 320].
         numbers: float64[NUMBERS, MAX_TEMPLATES].
-        known: how many templates are in use.
+        known: how many templates are to be looked at; of none, -1 is returned.
         distances: float64[MAX_TEMPLATES], where the distance to each is written,
         usual: bool[MAX_TEMPLATES], whether each is usual,
-        apart: float32[320], and the window less the nearest of the usual ones.
+        apart: float32[320], the window less the nearest of the usual ones,
+        shape: float64[SHAPE_NUMBERS], and what `compare` writes of the QRS.
     """
     nearest = measure_distances(window, templates, known, distances)
     find_usual(numbers, known, usual)
+    compare(window, templates, usual, known, before, follows, shape)
+    if nearest < 0:
+        return nearest
     nearest_usual = -1
     for t in range(known):
         if usual[t] and (nearest_usual < 0 or distances[t] < distances[nearest_usual]):
@@ -153,7 +163,7 @@ def remember(
 @jit
 def observe(
     window: NDArray[np.float32],
-    early: float,
+    rr_s: float,
     nearest: int,
     mean_squares: tuple[float, float],
     learns: bool,
@@ -167,11 +177,11 @@ def observe(
     ordered: NDArray[np.float64],
     raw: NDArray[np.float64],
 ) -> int:
-    """Write the components about the patient, and learn; return how many templates are in use.
+    """Write the components about rhythm and patient, and learn; return how many templates are used.
 
     Args:
         window: float32[320].
-        early: how early the beat comes.
+        rr_s: the interval before the beat in seconds, NaN if it is not known.
         nearest: template, as `look` returned it.
         mean_squares: of the window less the nearest usual template: of all, and of the QRS.
         learns: whether the beat may be learned from.
@@ -185,6 +195,7 @@ def observe(
         ordered: float64[SERIES, LONGEST].
         raw: float64[COMPONENTS], of which `OF_MODEL` is known.
     """
+    early = observe_rhythm(rr_s, learns, values, counters, ordered, raw)
     # 1. How far from this patient's usual beats, beside how far these lie.
     error, shape, qrs = raw[OF_MODEL], log_rms(mean_squares[0]), log_rms(mean_squares[1])
     raw[OF_OWN] = error - quantile(OWN, 0.5, counters, ordered)

@@ -157,7 +157,8 @@ class Sources:
     def heard_until(self, now: float) -> float:
         """Return until when it is known which sources sent something; later it may wait unread."""
         since = self._unread_since
-        return now if since is None or now - since > _UNREAD_S else self._all_read_at
+        gave_up = since is not None and now - since > _UNREAD_S
+        return now if gave_up else self._all_read_at
 
     def next_deadline(self) -> float | None:
         """Return when `receive` should be called at the latest, or None if nothing waits."""

@@ -154,3 +154,20 @@ def test_a_source_whose_samples_may_wait_in_the_socket_is_not_silent(tmp_path: P
         assert silences(one) == []
         one.turns()
         assert silences(one) == ["on"]
+
+
+def test_a_source_is_not_silent_because_a_turn_of_the_hub_took_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has come meanwhile is read first."""
+    with hub_by_hand(tmp_path / "log") as one:
+        one.stop_clock()
+        source = one.connect("ingest")
+        one.accepted(source, chunk(1))
+
+        def slow() -> None:
+            one.later_s += STALE_S + 0.5
+
+        monkeypatch.setattr(one.hub, "_receive_answers", slow)
+        one.hub.turn()
+        assert silences(one) == []

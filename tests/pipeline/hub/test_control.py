@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitor.commands import ack, control, show, silence
+from monitor.commands.running import ack, control, show, silence
 from pipeline.client import Subscriber, ask
 from pipeline.errors import ConfigError, EndpointError, InputError
 from pipeline.hub.hub import Hub

@@ -29,7 +29,7 @@ from pipeline.hub.dispatch import Dispatcher
 from pipeline.hub.gathering import MANY
 from pipeline.hub.journal import Journal
 from pipeline.hub.outbox import Outbox
-from pipeline.hub.recording import RecordedStreams
+from pipeline.hub.recording import streams_of
 from pipeline.hub.sockets import HubSockets
 from pipeline.hub.sources import Sources
 from pipeline.hub.status import HubStatus
@@ -51,7 +51,7 @@ from pipeline.schema.messages import (
 from pipeline.schema.public import Alert, Public, Status, SystemReport
 from pipeline.schema.requests import Died
 from pipeline.scoring.beat import Beat
-from pipeline.stream.streams import MAX_STREAMS, Outcome, Streams
+from pipeline.stream.streams import MAX_STREAMS, Outcome
 from pipeline.transport.sockets import wait
 
 logger = logging.getLogger(__name__)
@@ -109,10 +109,7 @@ class Hub:
         self._counters = HubCounters()
         settings = (config.live_score, config.alarms, clock, config.max_streams)
         self._recorder = config.recorder
-        self._streams = (
-            Streams(*settings) if config.recorder is None
-            else RecordedStreams(config.recorder, *settings)
-        )  # fmt: skip
+        self._streams = streams_of(config.recorder, *settings)
         self._dispatcher = Dispatcher()
         self._admission = Admission(self._streams, self._dispatcher)
         self._system_alarms = SystemAlarmBook(config.alarms, clock)
@@ -129,8 +126,7 @@ class Hub:
             self._outbox = Outbox(self._sockets.alerts, self._log, clock, config.keep)
             self._catch_up = CatchUp(self._sockets.replay, self._log)
             self._control = Control(
-                self._sockets.control, self._log, self._acknowledge,
-                lambda: (self._status.report(), self._statuses()), self._on_death,
+                self._sockets.control, self._log, self._acknowledge, self._state, self._on_death,
                 config.supervisor,
             )  # fmt: skip
             self._status = HubStatus(
@@ -323,6 +319,9 @@ class Hub:
         if not self._streams.can_acknowledge(event):
             return alerts
         return alerts + self._apply(event, self._clock()).acknowledged
+
+    def _state(self) -> tuple[SystemReport, list[Status]]:
+        return self._status.report(), self._statuses()
 
     def _statuses(self) -> list[Status]:
         return self._status.statuses(self._control.silenced_s(self._clock()))

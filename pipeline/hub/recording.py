@@ -67,3 +67,8 @@ class RecordedStreams(Streams):
         if applied:
             self._recorder.take(event, outcome, self.sessions)
         return outcome
+
+
+def streams_of(recorder: StreamRecorder | None, *args: Any) -> Streams:
+    """Return streams made with ``args``, recorded where there is a recorder."""
+    return Streams(*args) if recorder is None else RecordedStreams(recorder, *args)

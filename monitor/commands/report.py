@@ -19,10 +19,9 @@ from monitor.inputs import FoundLeads, find_leads, load_alarm_settings, report_l
 from monitor.log_format import report_line
 from monitor.report.content import Content, content_of, hour_rows
 from monitor.report.page import page
-from monitor.run.workers import in_order, records_progress
+from monitor.run.workers import in_order, prepare_kernels, records_progress
 from monitor.text import safe_text
 from pipeline.errors import ConfigError, InputError
-from pipeline.stream.warmup import compile_kernels
 from replay.files.stated import NOTHING, Stated
 from replay.headers import load_header
 from replay.leads import stream_name
@@ -89,8 +88,7 @@ def report_records(
     report_skipped(skipped)
     scorer = load_scorer()
     software = f"ecg-monitor {monitor.__version__}, {scorer.name}"
-    if min(jobs, len(found)) > 1:
-        compile_kernels()  # once for all processes
+    prepare_kernels(min(jobs, len(found)))
 
     def work(n: int) -> _Reported:
         one = found[n]

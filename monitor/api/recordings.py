@@ -192,6 +192,7 @@ def _opened(
     from functools import partial
 
     from monitor.inputs import segments_in
+    from replay.recording.source import dated_header
     from replay.records import derived_in
 
     recordings, others, bad = segments_in(find_recordings(str(path)))
@@ -200,7 +201,7 @@ def _opened(
         raise ValueError(bad[0][1])
     if len(found) > 1:
         raise ValueError(f"{quoted(path)} holds {len(found)} records: analyse one at a time")
-    header = open_recording(found[0], stated)
+    header = dated_header(found[0]) if recordings else open_recording(found[0], stated)
     asked = asked_for(leads)
     if asked is None and recordings:  # those that were watched
         asked = "all"

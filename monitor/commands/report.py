@@ -24,7 +24,7 @@ from monitor.run.workers import in_order, prepare_kernels, records_progress
 from monitor.text import safe_text
 from pipeline.errors import ConfigError, InputError
 from replay.files.stated import NOTHING, Stated
-from replay.headers import load_header
+from replay.recording.source import dated_header
 
 _SUFFIXES: Final = (".html", ".htm")
 
@@ -126,7 +126,7 @@ def report_records(
 
 def _segments(found: FoundLeads) -> list[FoundLeads]:
     """Return the segments of a recording as records, one a day; another record as it is."""
-    headers = map(load_header, found.segments)
+    headers = map(dated_header, found.segments)
     return [replace(found, header=header, segments=()) for header in headers] or [found]
 
 

@@ -227,6 +227,7 @@ def test_a_recording_with_its_edf_beside_it_is_one_record(tmp_path: Path) -> Non
 
     summary = monitor.analyze(tmp_path).summary
     assert (summary.duration_s, summary.leads) == (10.0, ("II", "V1"))
+    assert summary.start == datetime.fromtimestamp(1e9, UTC)
 
 
 def test_a_stretch_is_drawn_and_shown_in_a_notebook(night: monitor.Analysis) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import monitor
 from models.files.atomic_write import replaceable_file, write_atomically
 from models.inference.beat_scorer import load_scorer
+from monitor.api.amplitude import report_amplitudes
 from monitor.api.analysis import analysis_of
 from monitor.api.recordings import of_record
 from monitor.inputs import FoundLeads, find_leads, load_alarm_settings, report_leads, report_skipped
@@ -87,6 +88,7 @@ def report_records(
     places = _places(names, out, wanted=out is not None or printed is Printed.NOTHING)
     report_leads(found)
     report_skipped(skipped)
+    report_amplitudes(found)
     scorer = load_scorer()
     software = f"ecg-monitor {monitor.__version__}, {scorer.name}"
     prepare_kernels(min(jobs, len(found)))

@@ -70,3 +70,13 @@ def test_each_record_has_a_page_of_its_own_under_its_own_name(tmp_path: Path) ->
     assert [row["recording"] for row in csv.DictReader(printed)] == names
     assert sorted(page.stem for page in pages.iterdir()) == names
     assert "<td>Müller Nacht</td>" in (pages / "Müller Nacht.html").read_text(encoding="utf-8")
+
+
+def test_an_amplitude_of_no_heart_is_asked_about(tmp_path: Path) -> None:
+    """On stderr as well: a row has no place for it."""
+    beat = "0\n" * 240 + "20\n40\n20\n" + "0\n" * 7
+    (tmp_path / "night.csv").write_text("II [mV]\n" + beat * 15)
+    result = CliRunner().invoke(
+        app, ["report", str(tmp_path / "night.csv"), "--fs", "250", "--summary", "--jobs", "1"]
+    )
+    assert "is the gain" in result.stderr

@@ -94,7 +94,7 @@ def find_leads(
     for argument in records:
         found = find_recordings(argument, recursive=recursive)
         before, first_skipped = len(leads), len(skipped)
-        streams, others, bad = _segments_in(found)
+        streams, others, bad = segments_in(found)
         skipped += bad
         for path in others:
             try:
@@ -120,7 +120,7 @@ def _leads_of(path: Path, lead: str | None, stated: Stated, *, of_folder: bool) 
     return FoundLeads(header, choice.indices, choice.why, of_folder)
 
 
-def _segments_in(found: Found) -> tuple[list[list[Path]], list[Path], list[tuple[Path, str]]]:
+def segments_in(found: Found) -> tuple[list[list[Path]], list[Path], list[tuple[Path, str]]]:
     """Return the segments of recordings by stream, other records, and what is neither, with why."""
     from replay.recording.source import recordings
 

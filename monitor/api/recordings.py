@@ -191,13 +191,20 @@ def _opened(
     """Open a file: the one place that knows what reads it."""
     from functools import partial
 
+    from monitor.inputs import segments_in
+    from replay.recording.source import dated_header
     from replay.records import derived_in
 
-    found = find_recordings(str(path)).paths
+    recordings, others, bad = segments_in(find_recordings(str(path)))
+    found = [segment for segments in recordings for segment in segments] + others
+    if not found:
+        raise ValueError(bad[0][1])
     if len(found) > 1:
         raise ValueError(f"{quoted(path)} holds {len(found)} records: analyse one at a time")
-    header = open_recording(found[0], stated)
+    header = dated_header(found[0]) if recordings else open_recording(found[0], stated)
     asked = asked_for(leads)
+    if asked is None and recordings:  # those that were watched
+        asked = "all"
     if asked is None and stated.columns:  # who names columns wants them all
         asked = ",".join(map(str, range(len(header.signals))))
     choice = lead_choices(header, asked, derived=partial(derived_in, header))

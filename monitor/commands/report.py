@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -13,19 +14,18 @@ from typing import Any, Final
 import monitor
 from models.files.atomic_write import replaceable_file, write_atomically
 from models.inference.beat_scorer import load_scorer
+from monitor.api.amplitude import report_amplitudes
 from monitor.api.analysis import analysis_of
 from monitor.api.recordings import of_record
 from monitor.inputs import FoundLeads, find_leads, load_alarm_settings, report_leads, report_skipped
 from monitor.log_format import report_line
 from monitor.report.content import Content, content_of, hour_rows
 from monitor.report.page import page
-from monitor.run.workers import in_order, records_progress
+from monitor.run.workers import in_order, prepare_kernels, records_progress
 from monitor.text import safe_text
 from pipeline.errors import ConfigError, InputError
-from pipeline.stream.warmup import compile_kernels
 from replay.files.stated import NOTHING, Stated
-from replay.headers import load_header
-from replay.leads import stream_name
+from replay.recording.source import dated_header
 
 _SUFFIXES: Final = (".html", ".htm")
 
@@ -84,19 +84,20 @@ def report_records(
     found, skipped = find_leads(records, lead, stated, recursive=recursive)
     found = [segment for one in found for segment in _segments(one)]
     settings = load_alarm_settings(alarms)
-    places = _places(found, out, wanted=out is not None or printed is Printed.NOTHING)
+    names = _names([one.header.path for one in found])
+    places = _places(names, out, wanted=out is not None or printed is Printed.NOTHING)
     report_leads(found)
     report_skipped(skipped)
+    report_amplitudes(found)
     scorer = load_scorer()
     software = f"ecg-monitor {monitor.__version__}, {scorer.name}"
-    if min(jobs, len(found)) > 1:
-        compile_kernels()  # once for all processes
+    prepare_kernels(min(jobs, len(found)))
 
     def work(n: int) -> _Reported:
         one = found[n]
         try:
             analysis = analysis_of(
-                of_record(one.header, one.indices, one.why),
+                replace(of_record(one.header, one.indices, one.why), name=names[n]),
                 alarms=alarms,
                 false_alerts_per_hour=false_alerts_per_hour,
             )
@@ -112,12 +113,9 @@ def report_records(
         for n, reported in enumerate(results):
             if reported.fault:
                 faults += 1
-                name = stream_name(found[n].header.path)
                 if len(found) == 1:
                     raise InputError(reported.fault)
-                report_line(
-                    f"monitor: no report of {safe_text(name)}: {safe_text(reported.fault, 300)}"
-                )
+                report_line(f"monitor: no report of {names[n]}: {safe_text(reported.fault, 300)}")
             elif places:
                 write_atomically(places[n], reported.page)
                 if printed is Printed.NOTHING:
@@ -130,31 +128,39 @@ def report_records(
 
 def _segments(found: FoundLeads) -> list[FoundLeads]:
     """Return the segments of a recording as records, one a day; another record as it is."""
-    headers = map(load_header, found.segments)
+    headers = map(dated_header, found.segments)
     return [replace(found, header=header, segments=()) for header in headers] or [found]
 
 
-def _places(found: Sequence[FoundLeads], out: Path | None, *, wanted: bool) -> list[Path]:
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return what each record is called: its file, where two are alike after its folder; unique."""
+    names = [safe_text(path.stem) for path in paths]
+    count = Counter(names)
+    seen, unique = set[str](), []
+    for path, name in zip(paths, names, strict=True):
+        whole = name if count[name] == 1 else f"{safe_text(path.absolute().parent.name)} {name}"
+        numbered = (f"{whole}-{n}" for n in range(2, len(paths) + 2))
+        unique.append(next(one for one in (whole, *numbered) if one not in seen))
+        seen.add(unique[-1])
+    return unique
+
+
+def _places(names: Sequence[str], out: Path | None, *, wanted: bool) -> list[Path]:
     """Return the file of each page, none where no page is wanted; all of them checked.
 
     Raises:
-        ConfigError: a place cannot be written, or is that of two pages.
+        ConfigError: a place cannot be written.
     """
     if not wanted:
         return []
-    names = [stream_name(one.header.path) for one in found]
-    if out is not None and len(found) == 1 and not out.is_dir():
+    if out is not None and len(names) == 1 and not out.is_dir():
         if out.suffix.lower() not in _SUFFIXES:
             raise ConfigError(f"{out} is no folder, and a page ends in .html: name one of the two")
         return [replaceable_file(out)]
     folder = out or Path()
     if not folder.is_dir():
-        raise ConfigError(f"no folder {str(folder)!r} to write {len(found)} pages into: create it")
-    places = [folder / f"{name}.html" for name in names]
-    if len(set(places)) < len(places):
-        twice = next(place for place in places if places.count(place) > 1)
-        raise ConfigError(f"two records would be {twice}: report their folders one by one")
-    return [replaceable_file(place) for place in places]
+        raise ConfigError(f"no folder {str(folder)!r} to write {len(names)} pages into: create it")
+    return [replaceable_file(folder / f"{name}.html") for name in names]
 
 
 def _lines(content: Content, printed: Printed) -> list[dict[str, Any]]:

@@ -23,12 +23,11 @@ from monitor.inputs import (
     report_skipped,
 )
 from monitor.run.summary import ScanSummary, summary_json, summary_lines
-from monitor.run.workers import in_order, records_progress
+from monitor.run.workers import in_order, prepare_kernels, records_progress
 from pipeline.errors import InputError
 from pipeline.schema.public import Alert, BeatNote, encode_json
 from pipeline.stream.counters import Counters
 from pipeline.stream.embedded import EmbeddedRunner, Outcome
-from pipeline.stream.warmup import compile_kernels
 from pipeline.transport.pseudonyms import Pseudonyms
 from replay.files.stated import NOTHING, Stated
 from replay.player import stream_infos
@@ -98,8 +97,7 @@ def scan_records(
     began = time.monotonic()
     infos = stream_infos(sources, renamed)
     several = min(jobs, len(sources)) > 1
-    if several:
-        compile_kernels()  # once for all processes
+    prepare_kernels(min(jobs, len(sources)))
 
     def scan(n: int) -> _Scanned:
         """Scan a record; if nothing else is scanned meanwhile, print each line once it is known."""

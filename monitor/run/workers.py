@@ -6,6 +6,7 @@ ahead of the one whose result is due, so the memory that results take is bounded
 with this one, however it ends: each sees that its pipe is closed.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -20,7 +21,9 @@ from typing import Final, Generic, TypeVar, cast
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from monitor.log_format import report_line
 from pipeline.errors import MonitorError
+from pipeline.stream.warmup import compile_kernels, compiled_before
 
 _AHEAD: Final = 4
 
@@ -31,6 +34,15 @@ R = TypeVar("R")
 def processors() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+
+
+def prepare_kernels(jobs: int) -> None:
+    """Compile the kernels once for all ``jobs``, and say so where it takes minutes."""
+    compiled = compiled_before()
+    if not compiled:
+        report_line("monitor: compiling the signal kernels, once on this machine ...", logging.INFO)
+    if jobs > 1 or not compiled:
+        compile_kernels()
 
 
 def records_progress() -> Progress:

@@ -70,7 +70,10 @@ def unread(path: Path) -> str:
     for start, what in _UNREAD:
         if head.startswith(start):
             return what
-    if head.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"<"):
+    mark_up = head.lstrip(b"\xef\xbb\xbf \r\n").lower()
+    if mark_up.startswith((b"<!doctype html", b"<html")):
+        return "a web page, as monitor report writes them; give the recording itself"
+    if mark_up.startswith(b"<"):
         return "XML of a kind that is not known; export the recording as EDF or CSV"
     return "of a kind that is not known; export the recording as EDF or CSV"
 

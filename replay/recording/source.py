@@ -9,7 +9,8 @@ any record are (`replay.headers`).
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,18 @@ def recordings(headers: Iterable[Path]) -> tuple[list[list[Path]], list[Path]]:
         key = segment.stream, rate_text(segment.fs_hz), segment.leads
         streams.setdefault(key, []).append(header)
     return list(streams.values()), others
+
+
+def dated_header(path: Path) -> RecordHeader:
+    """Return the checked header of a segment, which knows that its start is UTC.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    header, read = load_header(path), read_segment(path)
+    if read is None:
+        return header
+    return replace(header, start=datetime.fromtimestamp(read[0].began_s, UTC))
 
 
 def load_part(path: Path) -> Part:

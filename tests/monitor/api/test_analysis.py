@@ -16,8 +16,10 @@ from monitor.api.beat_table import BeatTable
 from pipeline.stream.embedded import EmbeddedRunner
 from replay.headers import DEMO_RECORD
 from replay.lead_sets.frames import wfdb_library
+from replay.recording.edf import write_edf
 from replay.records import RecordSource
 from tests.monitor.api.conftest import FS, LEADS
+from tests.replay.recording.test_source import write_segment
 
 
 def same(one: BeatTable, other: BeatTable) -> bool:
@@ -216,6 +218,16 @@ def test_a_folder_of_several_records_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="2 records"):
         monitor.analyze(tmp_path)
+
+
+def test_a_recording_with_its_edf_beside_it_is_one_record(tmp_path: Path) -> None:
+    """A folder of ``--record --record-format edf`` is analysed as a folder of one record is."""
+    header = write_segment(tmp_path, n=2500, leads=("II", "V1"), gains=(1000.0, 1000.0))
+    write_edf(header)
+
+    summary = monitor.analyze(tmp_path).summary
+    assert (summary.duration_s, summary.leads) == (10.0, ("II", "V1"))
+    assert summary.start == datetime.fromtimestamp(1e9, UTC)
 
 
 def test_a_stretch_is_drawn_and_shown_in_a_notebook(night: monitor.Analysis) -> None:

@@ -46,9 +46,37 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path: Pat
         report("demo", "--out", tmp_path / "night.pdf")
     with pytest.raises(ConfigError, match="create it"):
         report("demo", "demo", "--out", tmp_path / "missing")
-    with pytest.raises(ConfigError, match="two records would be"):
-        report("demo", "demo", "--out", tmp_path)
     with pytest.raises(ConfigError, match="give one of them"):
         report("demo", "--json", "--csv")
     with pytest.raises(InputError, match="no record"):
         report(tmp_path / "nothing")
+
+
+def test_each_record_has_a_page_of_its_own_under_its_own_name(tmp_path: Path) -> None:
+    """With spaces and umlauts; of the same names, the folders come first, and then a number."""
+    for name in ("Müller Nacht", "Möller Nacht", "a/night", "b/night"):
+        path = tmp_path / "in" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("II [mV]\n" + "0.1\n0\n" * 700)
+    twice = tmp_path / "in" / "b" / "night.tsv"
+    twice.write_bytes(path.read_bytes())
+    pages = tmp_path / "pages"
+    pages.mkdir()
+
+    printed = report(
+        tmp_path / "in", "--recursive", "--fs", 250, "--summary", "--out", pages
+    ).splitlines()
+    names = ["Möller Nacht", "Müller Nacht", "a night", "b night", "b night-2"]
+    assert [row["recording"] for row in csv.DictReader(printed)] == names
+    assert sorted(page.stem for page in pages.iterdir()) == names
+    assert "<td>Müller Nacht</td>" in (pages / "Müller Nacht.html").read_text(encoding="utf-8")
+
+
+def test_an_amplitude_of_no_heart_is_asked_about(tmp_path: Path) -> None:
+    """On stderr as well: a row has no place for it."""
+    beat = "0\n" * 240 + "20\n40\n20\n" + "0\n" * 7
+    (tmp_path / "night.csv").write_text("II [mV]\n" + beat * 15)
+    result = CliRunner().invoke(
+        app, ["report", str(tmp_path / "night.csv"), "--fs", "250", "--summary", "--jobs", "1"]
+    )
+    assert "is the gain" in result.stderr

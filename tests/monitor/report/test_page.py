@@ -83,6 +83,12 @@ def test_a_page_is_well_formed_and_runs_nothing(hostile_page: str) -> None:
 
 
 @pytest.mark.system
+def test_no_row_picture_or_short_table_is_split_between_sheets(hostile_page: str) -> None:
+    """A table that is no longer than a sheet is printed on one."""
+    kept = re.findall(r"^(.+?) \{[^}]*break-inside: avoid", hostile_page, re.MULTILINE)
+    assert {"tr, .scroll", "figure", ".figure"} <= set(kept)
+
+
 def test_every_picture_is_accessible_and_finite(hostile_page: str) -> None:
     """A title, a description and an id of its own; no coordinate that is no number."""
     pictures = re.findall(r"<svg .*?</svg>", hostile_page, flags=re.DOTALL)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.run.workers import in_order
+from monitor.run import workers
+from monitor.run.workers import in_order, prepare_kernels
 from pipeline.errors import InputError, MonitorError
 from tests.support.running import until
 
@@ -112,3 +113,18 @@ def state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except OSError:
         return ""
+
+
+def test_a_first_start_says_what_takes_minutes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line on stderr, once; where the kernels are compiled there is none."""
+    compiled: list[bool] = []
+    monkeypatch.setattr(workers, "compiled_before", lambda: bool(compiled))
+    monkeypatch.setattr(workers, "compile_kernels", lambda: compiled.append(True))
+    prepare_kernels(1)
+    assert capsys.readouterr().err.count("compiling the signal kernels, once") == 1
+    prepare_kernels(1)
+    assert (capsys.readouterr().err, compiled) == ("", [True])
+    prepare_kernels(2)
+    assert compiled == [True, True]

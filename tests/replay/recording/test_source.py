@@ -57,8 +57,8 @@ def test_segments_of_a_stream_are_one_source_and_other_records_are_none(tmp_path
     """In the order in which they were recorded, whatever the order of the names."""
     paths = [write_segment(tmp_path, first) for first in (2000, 0, 1000)]
     paths += [write_segment(tmp_path, 9000, stream="other"), tmp_path / "r.hea"]
-    (tmp_path / "r.hea").write_text("r 1 250 1000\nr.dat 16 200\n")
-    (tmp_path / "r.dat").write_bytes(bytes(2000))
+    (tmp_path / "r.hea").write_text("r 1 250 2000\nr.dat 16 200\n")
+    (tmp_path / "r.dat").write_bytes(bytes(4000))
 
     streams, others = recordings(paths)
 
@@ -67,7 +67,7 @@ def test_segments_of_a_stream_are_one_source_and_other_records_are_none(tmp_path
         ["s-20260301T000000Z.hea", "s-20260301T001000Z.hea", "s-20260301T002000Z.hea"],
     ]
     assert others == [tmp_path / "r.hea"]
-    found = find_leads([str(tmp_path)], None)
+    found = find_leads([str(tmp_path)], None).leads
     sources = [open_record(one, speed=None) for one in found]
     assert [source.info.stream for source in sources] == ["r", "other", "s"]
     blocks = blocks_of(sources[-1])
@@ -102,7 +102,7 @@ def test_start_duration_and_seek_count_recorded_signal(tmp_path: Path) -> None:
 def test_a_recording_cannot_be_looped(tmp_path: Path) -> None:
     """Said in one line."""
     write_segment(tmp_path)
-    (found,) = find_leads([str(tmp_path)], None)
+    (found,) = find_leads([str(tmp_path)], None).leads
 
     with pytest.raises(ConfigError, match="is part of a recording, which does not loop"):
         open_record(found, speed=None, loop=True)
@@ -113,9 +113,9 @@ def test_all_leads_are_played_unless_some_are_asked_for(tmp_path: Path) -> None:
     names = ("II", "V1", "V2", "V3", "x")
     header = write_segment(tmp_path, leads=names, gains=5 * (1000.0,))
 
-    (found,) = find_leads([str(header)], None)
+    (found,) = find_leads([str(header)], None).leads
     assert open_record(found, speed=None).info.leads == names
-    (found,) = find_leads([str(header)], "V2,II")
+    (found,) = find_leads([str(header)], "V2,II").leads
     assert open_record(found, speed=None).info.leads == ("V2", "II")
 
 

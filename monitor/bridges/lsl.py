@@ -43,8 +43,12 @@ class LslOutlet(Outlet):
         """
         import pylsl
 
+        from replay.devices.lsl_stream import keep_quiet
+
         if not network and "LSLAPICFG" not in os.environ:
-            pylsl.set_config_content("[multicast]\nResolveScope = machine\n")
+            pylsl.set_config_content("[multicast]\nResolveScope = machine\n[log]\nlevel = -2\n")
+        else:
+            keep_quiet()
         self._lsl = pylsl
         self._rr: dict[str, Any] = {}
         self._refused = False

@@ -200,7 +200,8 @@ class MqttOutlet(Outlet):
         code = self._client.loop(seconds)
         if code != MQTT_ERR_SUCCESS:
             self._connected = False
-            raise UnavailableError(f"the connection was lost: {error_string(code)}")
+            said = error_string(code).rstrip(".")
+            raise UnavailableError(said[:1].lower() + said[1:])
 
     def _connect(self) -> None:
         """Connect, or connect again: the client then sends what was not acknowledged.

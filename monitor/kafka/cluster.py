@@ -24,7 +24,7 @@ class ClusterOptions:
         """Return the cluster.
 
         Raises:
-            ConfigError: the prefix or a setting is refused.
+            ConfigError: the prefix or a setting is refused, or the client is not installed.
         """
         settings = load_settings(self.config)
         return Cluster(brokers=self.brokers, topics=Topics(self.prefix), settings=settings)

@@ -71,13 +71,20 @@ _MOST_BYTES: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Where the brokers are, and how to talk to them."""
+    """Where the brokers are, and how to talk to them.
+
+    Raises `ConfigError` where the client is not installed: before anything that takes time.
+    """
 
     brokers: str
     """``host:port``, several with commas."""
     topics: Topics = field(default_factory=Topics)
     settings: Mapping[str, str] = field(default_factory=dict)
     """Of librdkafka, besides ours."""
+
+    def __post_init__(self) -> None:
+        """Find the client library."""
+        _library()
 
     def producer(self) -> "Producer":
         """Return a producer that delivers in order and waits for every replica.

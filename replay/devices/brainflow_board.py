@@ -51,13 +51,14 @@ def board_names() -> list[str]:
     return sorted(names)
 
 
-def _board_id(where: str, name: str) -> int:
+def _board_id(name: str) -> int:
     wanted = name.upper().replace("-", "_")
     ids = board_shim.BoardIds.__members__
     for full in (wanted, f"{wanted}_BOARD", f"{wanted}_FILE_BOARD"):
         if full in ids:
             return int(ids[full].value)
-    raise ConfigError(f"{where}: no board {quoted(name)}; with ECG: {', '.join(board_names())}")
+    known = ", ".join(board_names())
+    raise ConfigError(f"{quoted(name)} is no board of BrainFlow; with ECG: {known}")
 
 
 class BrainFlowSource:
@@ -82,12 +83,12 @@ class BrainFlowSource:
         board_shim.BoardShim.disable_board_logger()
         self._where = f"board {quoted(board)}"
         self._clock, self._wait = clock, wait
-        self._id = _board_id(self._where, board)
+        self._id = _board_id(board)
         self._parameters = board_shim.BrainFlowInputParams()
         for name, text in parameters.items():
             value: Any = text
             if name == "master_board":
-                value = _board_id(self._where, text)
+                value = _board_id(text)
             elif isinstance(getattr(self._parameters, name), int):
                 value = int(text)
             setattr(self._parameters, name, value)

@@ -14,6 +14,7 @@ from models.inference import student
 from models.inference.student import StudentScorer, cuda_available, cuda_state
 from monitor.cli.app import _EXTRAS
 from pipeline.errors import ConfigError
+from pipeline.stream import warmup
 from tests.monitor.cli.test_app import exit_code
 from tests.monitor.run.test_system import DEADLINE_S, command, environment
 from tests.support.logs import filled_log
@@ -122,6 +123,20 @@ def test_other_systems_name_their_extra_in_one_line(
         f"'ecg-monitor[{extra}]'\n"
     )
     assert not [path for path in tmp_path.iterdir() if "parquet" in path.name]
+
+
+def test_a_worker_names_its_extra_before_it_compiles(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody waits a minute to read that a library is missing."""
+    compiled: list[bool] = []
+    monkeypatch.setattr(warmup, "compile_kernels", lambda: compiled.append(True))
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    assert exit_code(monkeypatch, "worker", "--kafka", "127.0.0.1:1") == 2
+    assert capsys.readouterr().err == (
+        "monitor: the Kafka client is not installed: pip install 'ecg-monitor[kafka]'\n"
+    )
+    assert compiled == []
 
 
 def test_a_driver_without_torch_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

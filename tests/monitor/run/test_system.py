@@ -318,6 +318,7 @@ def refusals(
     return {name: (outcome, states[name]) for name, outcome in outcomes.items()}
 
 
+@pytest.mark.timeout(120, func_only=True)  # each of the runs before it has a limit of its own
 @pytest.mark.parametrize("case", _CASES)
 def test_bad_input_is_one_line_and_leaves_nothing(
     refusals: "dict[str, tuple[subprocess.CompletedProcess[bytes], Path]]", case: str

@@ -158,8 +158,8 @@ def test_a_board_that_falls_silent_is_opened_again_after_a_gap(
 @pytest.mark.parametrize(
     ("address", "error", "message"),
     [
-        ("brainflow:", ConfigError, "no board ''; with ECG: .*cyton"),
-        ("brainflow:cytton", ConfigError, "no board 'cytton'; with ECG: .*cyton"),
+        ("brainflow:", ConfigError, "^'' is no board of BrainFlow; with ECG: .*cyton"),
+        ("brainflow:cytton", ConfigError, "^'cytton' is no board of BrainFlow; with ECG: .*cyton"),
         ("brainflow:unicorn", ConfigError, "has no ECG; with ECG"),
         ("brainflow:synthetic?channels=17", ConfigError, "ECG channels 1 to 16"),
         ("brainflow:synthetic?channels=0", ConfigError, "ECG channels 1 to 16"),

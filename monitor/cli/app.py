@@ -234,7 +234,7 @@ def replay(
     record_keep: RecordKeep = None,
     log_format: LogLines = LogFormat.TEXT,
 ) -> None:
-    """Replay WFDB records through the whole system, with the dashboard."""
+    """Replay recordings through the whole system, with the dashboard."""
     from monitor.commands.replay import replay_records
     from monitor.inputs import metrics_options
 

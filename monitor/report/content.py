@@ -21,8 +21,11 @@ from pipeline.constants import CLASSES, NOTICE
 LONGEST_SHOWN: Final = 5
 """So many of the longest intervals are listed."""
 
-STRIPS_SHOWN: Final = 40
-"""So many alarms of high priority are shown with their strip; of more, the rest is only listed."""
+STRIPS_SHOWN: Final = 100
+"""So many alarms of high priority are shown with their strip; of more, the most urgent kinds."""
+
+_URGENCY: Final = {name: place for place, name in enumerate(KINDS)}
+"""The most urgent kind is the first."""
 
 LIMITS: Final = (
     "One to twelve leads are analysed by their beats; ST segments, QT intervals and ischaemia are "
@@ -84,6 +87,12 @@ class Content:
     """Of the live score, above which a beat is anomalous."""
     limits: Sequence[str] = LIMITS
     notice: str = NOTICE
+
+    @property
+    def shown(self) -> list[Alarm]:
+        """Those of ``high`` that are shown, in order of time: all, or the most urgent."""
+        urgent = sorted(self.high, key=lambda alarm: _URGENCY[alarm.kind])[:STRIPS_SHOWN]
+        return sorted(urgent, key=lambda alarm: alarm.begin_s)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as what JSON can hold; times are ISO 8601."""

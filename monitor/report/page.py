@@ -13,7 +13,7 @@ import numpy as np
 from monitor.api.analysis import Analysis
 from monitor.api.events import Alarm
 from monitor.report.charts import ectopy_chart, poincare_plot, rate_chart, rr_histogram
-from monitor.report.content import STRIPS_SHOWN, AlarmCount, Content, Extreme
+from monitor.report.content import AlarmCount, Content, Extreme
 from monitor.report.ectopy import Ectopy, Run
 from monitor.report.strips import BEFORE_S, STRIP_S, strip
 from monitor.report.svg import Svg, escaped
@@ -193,12 +193,12 @@ def _strips(content: Content, analysis: Analysis) -> Iterable[str]:
     if not content.high:
         return
     yield "<h3>Every alarm of high priority</h3>"
-    if len(content.high) > STRIPS_SHOWN:
+    if len(content.high) > len(content.shown):
         yield (
-            f"<p>There are {len(content.high)}; the first {STRIPS_SHOWN} are shown, "
-            f"the others are in the JSON of this report.</p>"
+            f"<p>There are {len(content.high)}; the {len(content.shown)} of the most urgent kinds "
+            "are shown, the others are in the JSON of this report.</p>"
         )
-    for n, alarm in enumerate(content.high[:STRIPS_SHOWN], 1):
+    for n, alarm in enumerate(content.shown, 1):
         yield _strip(n, alarm, analysis)
 
 

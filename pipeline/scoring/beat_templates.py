@@ -81,7 +81,6 @@ class BeatTemplates:
         self.is_usual = np.zeros(MAX_TEMPLATES, dtype=np.bool_)
         """which templates were usual then."""
         self._apart = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
-        self._apart_in_qrs = self._apart[QRS]
         self._shape = np.zeros(kernel.SHAPE_NUMBERS)
 
     def look(
@@ -103,7 +102,7 @@ class BeatTemplates:
     @property
     def mean_squares(self) -> tuple[float, float]:
         """Of the beat looked at last less the nearest usual template: of all, and of the QRS."""
-        apart, in_qrs = self._apart, self._apart_in_qrs
+        apart, in_qrs = self._apart, self._apart[QRS]
         return float(apart @ apart) / WINDOW_SAMPLES, float(in_qrs @ in_qrs) / in_qrs.size
 
     def distances(self, window: NDArray[np.float32]) -> NDArray[np.float64]:

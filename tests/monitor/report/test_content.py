@@ -1,6 +1,7 @@
 """The figures of a report, beside slow and obvious ones."""
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 import monitor
 from monitor.api.beat_table import BeatTable
-from monitor.api.events import Rhythm
-from monitor.report.content import content_of, hour_rows
+from monitor.api.events import Alarm, Rhythm
+from monitor.report.content import STRIPS_SHOWN, content_of, hour_rows
 from monitor.report.ectopy import ectopy_of
 from monitor.report.hours import hours_of
 from pipeline.alarms.settings import DEFAULTS
@@ -120,3 +121,20 @@ def test_a_report_agrees_with_the_analysis(night: monitor.Analysis) -> None:
     assert json.loads(json.dumps(content.to_dict(), allow_nan=False)) == content.to_dict()
     assert [row["beats"] for row in hour_rows(content)] == [hour.beats for hour in content.hours]
     assert content.row()["v_beats"] == summary.classes["V"]
+
+
+@pytest.mark.system
+def test_of_many_alarms_the_most_urgent_are_shown(night: monitor.Analysis) -> None:
+    """All, up to a hundred; of more, fibrillation before bradycardia, in order of time."""
+
+    def alarm(kind: str, begin_s: float) -> Alarm:
+        return Alarm(
+            kind=kind, category="physiological", priority="high", state="off", message="",
+            begin_s=begin_s, known_s=begin_s, end_s=begin_s + 1.0, count=1,
+        )  # fmt: skip
+
+    slow = [alarm("extreme_bradycardia", float(n)) for n in range(STRIPS_SHOWN)]
+    content = content_of(night, DEFAULTS, "test")
+    assert replace(content, high=slow).shown == slow
+    late = alarm("ventricular_fibrillation", 500.0)
+    assert replace(content, high=[*slow, late]).shown == [*slow[:-1], late]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from monitor.commands.status import troubles
+from monitor.commands.running.status import troubles
 from numpy.typing import NDArray
 
 from monitor.metrics import metrics_of

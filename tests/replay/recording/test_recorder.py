@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from monitor.commands.running.status import troubles
 from numpy.typing import NDArray
 
+from monitor.commands.running.status import troubles
 from monitor.metrics import metrics_of
 from pipeline.schema.messages import FLAG_LEAD_OFF, FLAG_SATURATED, Chunk, End
 from pipeline.schema.public import encode_json

@@ -77,7 +77,7 @@ def summary_of(
     notes: Sequence[str],
 ) -> Summary:
     """Return the summary of a recording, given all that was found in it."""
-    low, mean, high = _rates(beats["rr_s"])
+    low, mean, high = rates_of(beats["rr_s"])
     share, rhythm_s = atrial_fibrillation
     return Summary(
         name=name,
@@ -100,16 +100,24 @@ def summary_of(
     )
 
 
-def _rates(rr_s: NDArray[np.float64]) -> tuple[float | None, float | None, float | None]:
-    """Return the lowest, mean and highest heart rate, as the monitor shows it."""
+def rates_over(rr_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the heart rate over each `RATE_BEATS` known intervals, bpm, as the monitor shows it.
+
+    Empty with fewer intervals.
+    """
+    if len(rr_s) < RATE_BEATS:
+        return np.zeros(0)
+    return 60.0 * RATE_BEATS / np.convolve(rr_s, np.ones(RATE_BEATS), mode="valid")
+
+
+def rates_of(rr_s: NDArray[np.float64]) -> tuple[float | None, float | None, float | None]:
+    """Return the lowest, mean and highest heart rate of intervals in seconds, NaN where unknown."""
     known = rr_s[np.isfinite(rr_s)]
     if not len(known):
         return None, None, None
-    mean = round(60.0 / float(np.mean(known)), 1)
-    if len(known) < RATE_BEATS:
+    mean, rates = round(60.0 / float(np.mean(known)), 1), rates_over(known)
+    if not len(rates):
         return None, mean, None
-    sums = np.convolve(known, np.ones(RATE_BEATS), mode="valid")
-    rates = 60.0 * RATE_BEATS / sums
     return round(float(rates.min()), 1), mean, round(float(rates.max()), 1)
 
 

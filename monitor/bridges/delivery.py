@@ -135,7 +135,7 @@ class _Delivery:
         self._stop = stop
         self._stored_at = time.monotonic()
         self._trouble = self._position_fault = ""
-        self._heard: bool | None = None
+        self._reachable: bool | None = None
         self._never = threading.Event()
 
     def run(self) -> None:
@@ -196,20 +196,20 @@ class _Delivery:
             self._never.wait(min(left_s, _SLICE_S))
 
     def _watch_contact(self) -> None:
-        """Say on stderr, and to the outlet, that the monitor is silent, or heard from again."""
-        heard = self._subscriber.heartbeats > 0 and self._subscriber.silent_s <= SILENT_AFTER_S
-        if not heard and self._subscriber.silent_s <= SILENT_AFTER_S:
+        """Say on stderr, and to the outlet, that the monitor is silent, or sends again."""
+        reachable = self._subscriber.heartbeats > 0 and self._subscriber.silent_s <= SILENT_AFTER_S
+        if not reachable and self._subscriber.silent_s <= SILENT_AFTER_S:
             return  # just begun
-        if heard == self._heard:
+        if reachable == self._reachable:
             return
-        if not heard or self._heard is not None:
+        if not reachable or self._reachable is not None:
             _report(
                 contact_line(
-                    self._endpoint, silent=not heard, before=self._subscriber.heartbeats > 0
+                    self._endpoint, silent=not reachable, before=self._subscriber.heartbeats > 0
                 )
             )
-        self._heard = heard
-        self._outlet.contact(heard=heard)
+        self._reachable = reachable
+        self._outlet.contact(reachable=reachable)
 
 
 def _report(text: str) -> None:

@@ -122,7 +122,7 @@ class MqttOutlet(Outlet):
         self._sent: set[int] = set()
         self._acknowledged: set[int] = set()
         self._waiting_since = 0.0
-        self._heard = False
+        self._reachable = False
         self._begun = False
         self._connected = False
         """By our own account: after a protocol error the client takes itself for connected."""
@@ -234,14 +234,14 @@ class MqttOutlet(Outlet):
         self._connected = True
         self._publish_online()
 
-    def contact(self, *, heard: bool) -> None:
+    def contact(self, *, reachable: bool) -> None:
         """Publish whether the absence of alerts means anything."""
-        self._heard = heard
+        self._reachable = reachable
         if self._connected:
             self._publish_online()
 
     def _publish_online(self) -> None:
-        body = b"1" if self._heard else b"0"
+        body = b"1" if self._reachable else b"0"
         self._client.publish(f"{self._prefix}/online", body, qos=1, retain=True)
 
     def close(self) -> None:
@@ -250,7 +250,7 @@ class MqttOutlet(Outlet):
 
         if not self._connected:
             return
-        self._heard = False
+        self._reachable = False
         last = self._client.publish(f"{self._prefix}/online", b"0", qos=1, retain=True).mid
         until = time.monotonic() + _GOODBYE_S
         while last not in self._acknowledged and time.monotonic() < until:

@@ -53,8 +53,8 @@ class Outlet:
         """
         raise NotImplementedError
 
-    def contact(self, *, heard: bool) -> None:
-        """Take note that the monitor is heard from, or no longer is."""
+    def contact(self, *, reachable: bool) -> None:
+        """Take note that the monitor sends, or no longer does."""
 
     def close(self) -> None:
         """Say goodbye; wait no longer than a moment."""

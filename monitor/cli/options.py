@@ -65,6 +65,14 @@ ColumnNames = Annotated[
 Recursive = Annotated[
     bool, typer.Option("--recursive", help="Of a folder, take the folders below it, too.")
 ]
+Jobs = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        min=1,
+        max=1024,
+        help="Processes, each with a record at a time; by default one for each processor.",
+    ),
+]
 Speed = Annotated[str, typer.Option(help="1, N times real time, or max.")]
 Start = Annotated[float, typer.Option(help="Second of the record to start at.")]
 Duration = Annotated[Optional[float], typer.Option(help="Seconds to play; all by default.")]  # noqa: UP045

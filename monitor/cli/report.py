@@ -9,6 +9,7 @@ from monitor.cli.options import (
     Alarms,
     ColumnNames,
     FalseAlerts,
+    Jobs,
     Json,
     Lead,
     Rate,
@@ -44,14 +45,7 @@ def report(
     recursive: Recursive = False,
     alarms: Alarms = None,
     false_alerts_per_hour: FalseAlerts = None,
-    jobs: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(
-            min=1,
-            max=1024,
-            help="Processes, each with a record at a time; by default one for each processor.",
-        ),
-    ] = None,
+    jobs: Jobs = None,
 ) -> None:
     """Write a report of each record: one page of HTML that prints as A4 sheets."""
     from monitor.commands.report import Printed, report_records

@@ -9,6 +9,7 @@ from monitor.cli.options import (
     Alarms,
     ColumnNames,
     FalseAlerts,
+    Jobs,
     Json,
     Lead,
     PseudonymKey,
@@ -44,14 +45,7 @@ def scan(
         ),
     ] = None,
     pseudonyms: PseudonymKey = None,
-    jobs: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(
-            min=1,
-            max=1024,
-            help="Processes, each with a record at a time; by default one for each processor.",
-        ),
-    ] = None,
+    jobs: Jobs = None,
 ) -> None:
     """Scan whole records offline, as fast as the machine can."""
     from monitor.commands.scan import scan_records

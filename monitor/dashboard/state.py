@@ -53,7 +53,7 @@ BREAK_S: Final = 60.0
 """An alarm about a gap or a replaced log is active for so long; no other message ends it."""
 
 RATE_AFTER_S: Final = 300.0
-"""Of less signal, of all streams together, no rate of alarms is told."""
+"""Of less signal, of all streams together, no rate of alarms is shown."""
 
 MAX_ACTIVE: Final = 256
 """Active alarms kept, of all streams together."""

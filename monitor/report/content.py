@@ -10,7 +10,7 @@ import numpy as np
 from monitor.api.analysis import Analysis
 from monitor.api.beat_table import BeatTable
 from monitor.api.events import Alarm, date_of
-from monitor.api.summary import Summary
+from monitor.api.summary import Summary, rates_over
 from monitor.report.ectopy import Ectopy, ectopy_of
 from monitor.report.hours import FiveMinutes, Hour, hours_of, variability_of
 from pipeline.alarms.kinds import HIGH, KINDS, PHYSIOLOGICAL
@@ -169,9 +169,9 @@ def _extreme_rates(
     beats: BeatTable, start: datetime | None
 ) -> tuple[Extreme | None, Extreme | None]:
     known = beats[np.isfinite(beats["rr_s"])]
-    if len(known) < RATE_BEATS:
+    over = rates_over(known["rr_s"])
+    if not len(over):
         return None, None
-    over = 60.0 * RATE_BEATS / np.convolve(known["rr_s"], np.ones(RATE_BEATS), mode="valid")
     times = known["time_s"][RATE_BEATS - 1 :]
     return tuple(  # type: ignore[return-value]
         _extreme(round(float(over[at]), 1), float(times[at]), start)

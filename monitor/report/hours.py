@@ -9,7 +9,7 @@ import numpy as np
 
 from monitor.api.beat_table import BeatTable
 from monitor.api.events import Rhythm
-from pipeline.alarms.rate_rules import RATE_BEATS
+from monitor.api.summary import rates_of
 from pipeline.trends.variability import PERIOD_S, Variability, variability
 
 HOUR_S: Final = 3600.0
@@ -40,7 +40,7 @@ class Hour:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FiveMinutes:
-    """Variability of five minutes; None where it cannot be told."""
+    """Variability of five minutes; None where it cannot be computed."""
 
     begin_s: float
     variability: Variability | None
@@ -65,7 +65,7 @@ def hours_of(
     hours = []
     for begin_s, end_s, first, last in zip(edges, edges[1:], cuts, cuts[1:], strict=False):
         some = beats[first:last]
-        low, mean, high = rates(some)
+        low, mean, high = rates_of(some["rr_s"])
         known = some["rr_s"][np.isfinite(some["rr_s"])]
         hours.append(
             Hour(
@@ -83,18 +83,6 @@ def hours_of(
             )
         )
     return hours
-
-
-def rates(beats: BeatTable) -> tuple[float | None, float | None, float | None]:
-    """Return lowest, mean and highest rate of some beats, bpm; None with fewer intervals."""
-    known = beats["rr_s"][np.isfinite(beats["rr_s"])]
-    if not len(known):
-        return None, None, None
-    mean = round(60.0 / float(np.mean(known)), 1)
-    if len(known) < RATE_BEATS:
-        return None, mean, None
-    over = 60.0 * RATE_BEATS / np.convolve(known, np.ones(RATE_BEATS), mode="valid")
-    return round(float(over.min()), 1), mean, round(float(over.max()), 1)
 
 
 def covered_s(

@@ -229,8 +229,8 @@ def _variability(content: Content) -> str:
     known = [one for one in content.five_minutes if one.variability is not None]
     if not known:
         return (
-            "<p>Heart rate variability could not be told: it needs five minutes of sinus rhythm "
-            "with few ectopic beats.</p>"
+            "<p>Heart rate variability could not be computed: it needs five minutes of sinus "
+            "rhythm with few ectopic beats.</p>"
         )
     rows = []
     for name, values, digits in (

@@ -58,7 +58,7 @@ class Variability:
 def variability(
     times_s: NDArray[np.float64], rr_s: NDArray[np.float64], normal: NDArray[np.bool_]
 ) -> Variability | None:
-    """Return the variability of the beats of five minutes, or None where it cannot be told.
+    """Return the variability of the beats of five minutes, or None where it cannot be computed.
 
     Args:
         times_s: float64[n], R peaks in order.

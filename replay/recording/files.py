@@ -1,7 +1,7 @@
 """The files of one segment while it is written, and a folder of segments.
 
-A write appends what is new at a place that is known, and is never begun anew: what a killed process
-or a full disk left half written is written over, or cut off when the segment is next opened. After
+A write appends what is new at a place that is known, and never repeats: what a killed process or a
+full disk left half written is written over, or cut off when the segment is next opened. After
 every write the segment can be read, whatever comes then. Files are for their owner alone, and no
 link is followed. Not thread-safe: one writer for each segment.
 """

@@ -4,7 +4,6 @@ That process is the program itself. `test_a_child_process_for_reading_costs_too_
 why; the rest of this module is what makes one unnecessary.
 """
 
-import json
 import multiprocessing
 import os
 import resource
@@ -27,6 +26,7 @@ from replay.headers import DEMO_RECORD, load_header
 from replay.records import derived_in, read_lead, read_leads
 from tests.monitor.run.test_system import command, environment
 from tests.support import hostile_records
+from tests.support.hostile_cases import outcomes_of
 from tests.support.limits import promised
 
 pytestmark = pytest.mark.system
@@ -37,18 +37,7 @@ MOST_BYTES = 512 << 20
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
     """What came of each case in a process of its own; a hang names the case before it."""
-    folder = tmp_path_factory.mktemp("hostile")
-    try:
-        run = subprocess.run(
-            [sys.executable, hostile_records.__file__, str(folder)],
-            capture_output=True, text=True, timeout=60, check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as stuck:
-        pytest.fail(f"no end after {(stuck.stdout or b'')[-300:]!r}")
-    assert run.stderr == ""
-    lines = [json.loads(line) for line in run.stdout.splitlines()]
-    return {line["case"]: line for line in lines}
+    return outcomes_of(hostile_records.__file__, tmp_path_factory.mktemp("hostile"), 60)
 
 
 @promised(2.0)

@@ -52,9 +52,9 @@ class ListOutlet(Outlet):
         if not self.confirms and isinstance(self._last, Alert):
             raise UnavailableError("not confirmed", retry_s=0.01)
 
-    def contact(self, *, heard: bool) -> None:
+    def contact(self, *, reachable: bool) -> None:
         """Keep what is said of the monitor."""
-        self.contacts.put(heard)
+        self.contacts.put(reachable)
 
     def next(self) -> Received:
         """Return the next message, after waiting for it."""

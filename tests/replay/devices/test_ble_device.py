@@ -118,7 +118,7 @@ def test_an_electrode_that_is_off_shows_in_the_heart_rate() -> None:
 
 
 def test_a_strap_that_is_lost_is_looked_for_and_leaves_a_gap() -> None:
-    """Also where its time begins anew meanwhile; what is wrong is said at once."""
+    """Also where its time starts over meanwhile; what is wrong is said at once."""
     backend = polar()
     now = [0.0]
     source = BleSource(PolarH10(), "A0:9E:1A:00:00:01", stream="bed", backend=backend,

@@ -133,7 +133,7 @@ def test_missing_packets_are_a_gap_also_where_the_count_wraps(
 def test_a_board_that_falls_silent_is_opened_again_after_a_gap(
     chosen: tuple[BrainFlowSource, list[float]],
 ) -> None:
-    """What is wrong is said meanwhile; its count begins anew."""
+    """What is wrong is said meanwhile; its count starts over."""
     source, now = chosen
     Board.latest.waiting = [packets(1, 2, 3)]
     collected(source, 3)

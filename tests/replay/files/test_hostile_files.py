@@ -19,6 +19,7 @@ from replay.files import foreign
 from replay.files.recordings import open_recording
 from replay.files.stated import NOTHING, Stated
 from tests.support import hostile_files, recordings
+from tests.support.hostile_cases import outcomes_of
 from tests.support.limits import promised
 
 pytestmark = pytest.mark.system
@@ -29,18 +30,7 @@ MOST_BYTES = 512 << 20
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
     """What came of each case in a process of its own; a hang names the case before it."""
-    folder = tmp_path_factory.mktemp("hostile")
-    try:
-        run = subprocess.run(
-            [sys.executable, hostile_files.__file__, str(folder)],
-            capture_output=True, text=True, timeout=100, check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as stuck:
-        pytest.fail(f"no end after {(stuck.stdout or b'')[-300:]!r}")
-    assert run.stderr == ""
-    lines = [json.loads(line) for line in run.stdout.splitlines()]
-    return {line["case"]: line for line in lines}
+    return outcomes_of(hostile_files.__file__, tmp_path_factory.mktemp("hostile"), 100)
 
 
 @promised(5.0)

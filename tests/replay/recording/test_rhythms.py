@@ -11,10 +11,10 @@ from replay.recording.rhythms import RHYTHMS, Rhythm, rhythm_changes
 def alert(kind: str, state: str, sample: int, **facts: Any) -> Alert:
     """Return an alert of a stream of 100 Hz."""
     episode = episode_of(kind, 0, sample) if state == "on" else "another"
-    told: dict[str, Any] = {"episode": episode, "priority": "high", "reason": "", **facts}
+    fields: dict[str, Any] = {"episode": episode, "priority": "high", "reason": "", **facts}
     return Alert(
         stream="s", kind=kind, category="physiological", state=state, sample=sample,
-        time_s=sample / 100, **told,
+        time_s=sample / 100, **fields,
     )  # fmt: skip
 
 

@@ -34,13 +34,13 @@ FS = 250
 
 def write_segment(folder: Path, first: int = 0, n: int = 1000, **facts: Any) -> Path:
     """Write a segment that has ended, of samples that count on from 0.001 mV times their index."""
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": f"s-20260301T{facts.get('began_s', 0) % 240_000:06d}Z", "stream": "s",
         "log_id": "a", "epoch": 0, "first_sample": first, "fs_hz": float(FS), "leads": ("II",),
         "gains": (1000.0,), "began_s": 1e9 + first, **facts,
     }  # fmt: skip
-    told["name"] = f"s-20260301T{first + 1000 * told['epoch']:06d}Z"
-    segment = Segment(**told)
+    fields["name"] = f"s-20260301T{first + 1000 * fields['epoch']:06d}Z"
+    segment = Segment(**fields)
     samples = np.tile(np.arange(first, first + n, dtype=np.float32) / 1000, (len(segment.leads), 1))
     header = folder / f"{segment.name}.hea"
     header.with_suffix(".dat").write_bytes(digitised(samples, segment.gains))

@@ -55,18 +55,21 @@ def value_range(x: NDArray[np.float32], begin: int, end: int) -> tuple[float, fl
     around; and of integers the compiler compares several in a step.
     """
     bits = x[begin:end].view(np.int32)
-    low = top = _ordered(bits[0])
+    low = top = by_order(bits[0])
     for i in range(bits.size):
-        value = _ordered(bits[i])
+        value = by_order(bits[i])
         low, top = min(low, value), max(top, value)
-    lowest: Any = np.int32(_ordered(low)).view(np.float32)
-    highest: Any = np.int32(_ordered(top)).view(np.float32)
+    lowest: Any = np.int32(by_order(low)).view(np.float32)
+    highest: Any = np.int32(by_order(top)).view(np.float32)
     return lowest, highest
 
 
 @jit
-def _ordered(bits: np.int32) -> np.int32:
-    """Turn the order of negative numbers around; twice, and the bits are what they were."""
+def by_order(bits: np.int32) -> np.int32:
+    """Turn the order of negative numbers around; twice, and the bits are what they were.
+
+    The bits of float32 are in the order of their values then.
+    """
     return np.int32(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))
 
 

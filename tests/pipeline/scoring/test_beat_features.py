@@ -17,7 +17,7 @@ from pipeline.scoring.beat_features import (
     BeatFeatures,
     BeatFeaturesState,
 )
-from pipeline.signal.kernels.naming import ordered, slots
+from pipeline.signal.kernels.naming import likeness, ordered, slots
 
 Rows = NDArray[np.float32]
 
@@ -225,6 +225,17 @@ def test_middles_are_those_of_the_latest_values(values: list[int]) -> None:
         ordered.renew_middles(kept, min(n, 8), n % 8, np.float32(value), low, high, 0)
         latest = sorted(values[max(n - 7, 0) : n + 1])
         assert (low[0], high[0]) == (latest[(len(latest) - 1) // 2], latest[len(latest) // 2])
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_the_best_lag_is_that_of_one_correlation_after_the_other(step: int) -> None:
+    """Bit for bit, and so is the correlation without a lag."""
+    rng = np.random.default_rng(step)
+    a, b = rng.uniform(-1, 1, (2, WINDOW_SAMPLES)).astype(np.float32)
+    lags = [k * step for k in range(-likeness.LAGS, likeness.LAGS + 1)]
+    each = {lag: likeness.correlation(a, b, 100, 190, lag) for lag in lags}
+
+    assert likeness.best_correlation(a, b, 100, 190, step) == (max(each.values()), each[0])
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:

@@ -9,7 +9,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.naming.ordered import put_in, quantile, ratio, replace
+from pipeline.signal.kernels.naming.ordered import (
+    log_of,
+    log_ratio,
+    put_in,
+    quantile,
+    ratio,
+    replace,
+)
 from pipeline.signal.kernels.naming.slots import (
     BEFORE,
     CONTEXT_BEFORE_TO_Q75,
@@ -61,17 +68,18 @@ def measure_context_rhythm(
     known = counters[INTERVALS]
     if known == 0:
         return
-    q25, q50 = quantile(lines, known, 0.25), quantile(lines, known, 0.5)
-    q75, q90 = quantile(lines, known, 0.75), quantile(lines, known, 0.9)
+    q25, q50 = log_of(quantile(lines, known, 0.25)), log_of(quantile(lines, known, 0.5))
+    q75, q90 = log_of(quantile(lines, known, 0.75)), log_of(quantile(lines, known, 0.9))
     size = counters[STEPS_KNOWN]
     step = quantile(lines[RR_MEMORY:], size, 0.5) if size else 0.0
-    below_median, below_upper = ratio(rr, q50), ratio(rr, q75)
+    log_rr = log_of(rr)
+    below_median, below_upper = log_ratio(log_rr, q50), log_ratio(log_rr, q75)
     row[CONTEXT_RR_KNOWN] = rr == rr
     row[CONTEXT_TO_Q75] = below_upper
-    row[CONTEXT_LAST_TO_Q75] = ratio(numbers[PREVIOUS], q75)
-    row[CONTEXT_BEFORE_TO_Q75] = ratio(numbers[BEFORE], q75)
-    row[CONTEXT_BELOW_MEDIAN] = _limited(below_median / (SPREAD_FLOOR + ratio(q75, q25)))
-    row[CONTEXT_BELOW_Q75] = _limited(below_upper / (SPREAD_FLOOR + ratio(q90, q50)))
+    row[CONTEXT_LAST_TO_Q75] = log_ratio(log_of(numbers[PREVIOUS]), q75)
+    row[CONTEXT_BEFORE_TO_Q75] = log_ratio(log_of(numbers[BEFORE]), q75)
+    row[CONTEXT_BELOW_MEDIAN] = _limited(below_median / (SPREAD_FLOOR + log_ratio(q75, q25)))
+    row[CONTEXT_BELOW_Q75] = _limited(below_upper / (SPREAD_FLOOR + log_ratio(q90, q50)))
     row[CONTEXT_IN_STEPS] = _limited(below_median / (STEP_FLOOR + step))
 
 

@@ -27,6 +27,7 @@ from pipeline.signal.kernels.naming.shapes import (
 )
 from pipeline.signal.kernels.naming.slots import (
     BEFORE,
+    IN_ORDER,
     LAST_EARLY,
     LAST_LIKE,
     LAST_WIDTH,
@@ -87,7 +88,7 @@ def extract(
                 beat[k] = 0.5 * (windows[i, 2 * k] + windows[i, 2 * k + 1])
             measure_own(beat, row)
             measure_beside_late(beat, counters, late_middles, middle, numbers, row)
-            measure_beside_last(beat, counters, last, p_waves, p_likes, row)
+            measure_beside_last(beat, counters, last, p_waves, p_likes, work[IN_ORDER], row)
             nearest = measure_beside_shapes(beat, shapes, shape_numbers, row)
             measure_beside_usual(windows[i], counters, usual_middles, work, row)
             held = hold(rr, row, counters)

@@ -14,6 +14,9 @@ from pipeline.signal.kernels.sections import jit
 NEVER: Final = 1e-9
 """Added to what is divided by, or a stretch without any signal would end in a division by 0."""
 
+LAGS: Final = 4
+"""The detector may take another peak of a wide complex for R."""
+
 DISTANCE_FLOOR: Final = 0.01
 """Added to distances: half a percent of a window's height is nothing."""
 
@@ -33,6 +36,47 @@ def correlation(
         bb += y * y
         ab += x * y
     power = (aa - sum_a * sum_a / n) * (bb - sum_b * sum_b / n)
+    return (ab - sum_a * sum_b / n) / math.sqrt(max(power, 0.0) + NEVER)
+
+
+@jit
+def best_correlation(
+    a: NDArray[np.float32], b: NDArray[np.float32], begin: int, end: int, step: int
+) -> tuple[float, float]:
+    """Return the highest `correlation` at lags a ``step`` apart, and the one without a lag.
+
+    There are `LAGS` on either side and none, and a multiple of three: three at once, whose sums do
+    not wait for each other.
+    """
+    n, best, as_it_lies = end - begin, -1.0, 0.0
+    sum_b = bb = 0.0
+    for k in range(begin, end):
+        y = np.float64(b[k])
+        sum_b += y
+        bb += y * y
+    power_b = bb - sum_b * sum_b / n
+    for lag in range(-LAGS * step, LAGS * step + 1, 3 * step):
+        sum_1 = aa_1 = ab_1 = sum_2 = aa_2 = ab_2 = sum_3 = aa_3 = ab_3 = 0.0
+        for k in range(begin, end):
+            y = np.float64(b[k])
+            x_1, x_2 = np.float64(a[k + lag]), np.float64(a[k + lag + step])
+            x_3 = np.float64(a[k + lag + 2 * step])
+            sum_1, aa_1, ab_1 = sum_1 + x_1, aa_1 + x_1 * x_1, ab_1 + x_1 * y
+            sum_2, aa_2, ab_2 = sum_2 + x_2, aa_2 + x_2 * x_2, ab_2 + x_2 * y
+            sum_3, aa_3, ab_3 = sum_3 + x_3, aa_3 + x_3 * x_3, ab_3 + x_3 * y
+        first = _like(sum_1, aa_1, ab_1, sum_b, power_b, n)
+        second = _like(sum_2, aa_2, ab_2, sum_b, power_b, n)
+        third = _like(sum_3, aa_3, ab_3, sum_b, power_b, n)
+        best = max(max(best, first), max(second, third))
+        if lag == -step:
+            as_it_lies = second
+    return best, as_it_lies
+
+
+@jit
+def _like(sum_a: float, aa: float, ab: float, sum_b: float, power_b: float, n: int) -> float:
+    """Return a correlation by its sums."""
+    power = (aa - sum_a * sum_a / n) * power_b
     return (ab - sum_a * sum_b / n) / math.sqrt(max(power, 0.0) + NEVER)
 
 

@@ -9,15 +9,26 @@ from numpy.typing import NDArray
 from pipeline.signal.kernels.naming.slots import (
     LIMIT,
 )
-from pipeline.signal.kernels.sections import jit
+from pipeline.signal.kernels.sections import by_order, jit
+
+
+@jit
+def log_of(value: float) -> float:
+    """Return the logarithm of a value above 0, NaN of any other."""
+    return math.log(value) if value > 0.0 else math.nan
+
+
+@jit
+def log_ratio(log_a: float, log_b: float) -> float:
+    """Return log(a / b) by the logarithms, limited to 1.5 on either side; 0 where one is NaN."""
+    apart = log_a - log_b
+    return min(LIMIT, max(-LIMIT, apart)) if apart == apart else 0.0
 
 
 @jit
 def ratio(a: float, b: float) -> float:
     """Return log(a / b), limited to 1.5 on either side; 0 where one is not known."""
-    if not (a > 0.0 and b > 0.0):
-        return 0.0
-    return min(LIMIT, max(-LIMIT, math.log(a) - math.log(b)))
+    return log_ratio(log_of(a), log_of(b))
 
 
 @jit
@@ -32,16 +43,6 @@ def quantile(ordered: NDArray[np.float64], size: int, part: float) -> float:
 
 
 @jit
-def take_out(line: NDArray[Any], size: int, value: float) -> None:
-    """Remove one ``value`` from an ascending line of ``size``."""
-    place = 0
-    while place < size - 1 and line[place] < value:
-        place += 1
-    for k in range(place, size - 1):
-        line[k] = line[k + 1]
-
-
-@jit
 def put_in(line: NDArray[Any], size: int, value: float) -> None:
     """Add ``value`` to an ascending line of ``size``, which has room for one more."""
     place = size
@@ -53,10 +54,7 @@ def put_in(line: NDArray[Any], size: int, value: float) -> None:
 
 @jit
 def replace(line: NDArray[Any], size: int, old: float, new: float) -> None:
-    """Put ``new`` in the place of one ``old`` of an ascending line of ``size``, at least 1.
-
-    Where the line is long, half the time of `take_out` and `put_in`.
-    """
+    """Put ``new`` in the place of one ``old`` of an ascending line of ``size``, at least 1."""
     low, high = 0, size - 1
     while low < high:
         middle = (low + high) // 2
@@ -136,35 +134,22 @@ def renew_middles(
 
 @jit
 def _followed(values: NDArray[np.float32], known: int, value: float, place: int) -> float:
-    """Return the value at ``place`` in order, given one at this place, or at the next or last."""
-    less, up_to = 0, 0
-    for i in range(known):
-        less += values[i] < value
-    for i in range(known):
-        up_to += values[i] <= value
-    if place < less:
-        return -_next(values, known, value, np.float32(-1.0))
-    return value if place < up_to else _next(values, known, value, np.float32(1.0))
+    """Return the value at ``place`` in order, given one at this place, or at the next or last.
 
-
-@jit
-def _next(values: NDArray[np.float32], known: int, value: float, sign: np.float32) -> float:
-    """Return the least value beyond ``value``, all of them times ``sign``; infinity if none is.
-
-    Four of every four, which do not wait for each other.
+    Without a branch, and by the order of bits, of which the compiler compares several in a step.
     """
-    limit, nothing = sign * value, np.float32(np.inf)
-    one = two = three = four = nothing
-    for i in range(0, known - 3, 4):
-        v = sign * values[i]
-        one = v if limit < v < one else one
-        v = sign * values[i + 1]
-        two = v if limit < v < two else two
-        v = sign * values[i + 2]
-        three = v if limit < v < three else three
-        v = sign * values[i + 3]
-        four = v if limit < v < four else four
-    for i in range(known - known % 4, known):
-        v = sign * values[i]
-        one = v if limit < v < one else one
-    return float(min(min(one, two), min(three, four)))
+    bits, limit = values.view(np.int32), by_order(np.float32(value).view(np.int32))
+    below, above = np.int32(-(2**31)), np.int32(2**31 - 1)
+    less = up_to = np.int32(0)
+    for i in range(known):
+        one = by_order(bits[i])
+        less = np.int32(less + (one < limit))
+        up_to = np.int32(up_to + (one <= limit))
+        below = max(below, one if one < limit else np.int32(-(2**31)))
+        above = min(above, one if one > limit else np.int32(2**31 - 1))
+    found: Any = limit
+    if place < less:
+        found = below
+    elif place >= up_to:
+        found = above
+    return np.int32(by_order(found)).view(np.float32)

@@ -5,7 +5,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.naming.ordered import put_in, quantile, ratio, take_out
+from pipeline.signal.kernels.naming.ordered import (
+    log_of,
+    log_ratio,
+    put_in,
+    quantile,
+    ratio,
+    replace,
+)
 from pipeline.signal.kernels.naming.slots import (
     BEFORE,
     BEFORE_TO_Q75,
@@ -44,13 +51,16 @@ from pipeline.signal.kernels.sections import jit
 
 
 @jit
-def _mean_of_last(ring: NDArray[np.float64], known: int, at: int, last: int) -> float:
-    """Return the mean of the ``last`` values before ``at``, fewer where fewer are known."""
-    count = min(known, last)
-    total = 0.0
-    for k in range(1, count + 1):
-        total += ring[(at - k) % ring.size]
-    return total / count if count else math.nan
+def _added(ring: NDArray[np.float64], at: int, begin: int, end: int, total: float) -> float:
+    """Return ``total`` plus the values from ``begin + 1`` to ``end`` places before ``at``.
+
+    One by one: their sum depends on the order, by a rounding.
+    """
+    for k in range(begin + 1, min(end, at) + 1):
+        total += ring[at - k]
+    for k in range(max(begin, at) + 1, end + 1):
+        total += ring[at - k + ring.size]
+    return total
 
 
 @jit
@@ -68,20 +78,23 @@ def measure_rhythm(
     if known < LEAST_INTERVALS:
         return
     row[KNOWN] = min(known, 100) if rr == rr else 0
-    row[TO_30] = ratio(rr, _mean_of_last(intervals, known, at, 30))
-    row[TO_80] = ratio(rr, _mean_of_last(intervals, known, at, 80))
-    row[TO_400] = ratio(rr, _mean_of_last(intervals, known, at, 400))
-    row[TO_1000] = ratio(rr, _mean_of_last(intervals, known, at, 1000))
+    log_rr, counted, total = log_of(rr), 0, 0.0
+    for place, last in ((TO_30, 30), (TO_80, 80), (TO_400, 400), (TO_1000, 1000)):
+        count = min(known, last)
+        total = _added(intervals, at, counted, count, total)
+        row[place] = log_ratio(log_rr, log_of(total / count))
+        counted = count
     size = min(known, QUANTILES_OVER)
-    q25, q50 = quantile(ordered, size, 0.25), quantile(ordered, size, 0.5)
-    q75, q90 = quantile(ordered, size, 0.75), quantile(ordered, size, 0.9)
-    row[TO_Q25], row[TO_Q50] = ratio(rr, q25), ratio(rr, q50)
-    row[TO_Q75], row[TO_Q90] = ratio(rr, q75), ratio(rr, q90)
-    row[LAST_TO_Q75] = ratio(numbers[PREVIOUS], q75)
-    row[BEFORE_TO_Q75] = ratio(numbers[BEFORE], q75)
-    row[TO_LAST] = ratio(rr, numbers[PREVIOUS])
-    row[LAST_STEP] = ratio(numbers[PREVIOUS], numbers[BEFORE])
-    row[SPREAD] = ratio(q90, q25)
+    q25, q50 = log_of(quantile(ordered, size, 0.25)), log_of(quantile(ordered, size, 0.5))
+    q75, q90 = log_of(quantile(ordered, size, 0.75)), log_of(quantile(ordered, size, 0.9))
+    previous, before = log_of(numbers[PREVIOUS]), log_of(numbers[BEFORE])
+    row[TO_Q25], row[TO_Q50] = log_ratio(log_rr, q25), log_ratio(log_rr, q50)
+    row[TO_Q75], row[TO_Q90] = log_ratio(log_rr, q75), log_ratio(log_rr, q90)
+    row[LAST_TO_Q75] = log_ratio(previous, q75)
+    row[BEFORE_TO_Q75] = log_ratio(before, q75)
+    row[TO_LAST] = log_ratio(log_rr, previous)
+    row[LAST_STEP] = log_ratio(previous, before)
+    row[SPREAD] = log_ratio(q90, q25)
     row[LAST_EARLINESS] = numbers[LAST_EARLY]
     total = squares = few = unequal = 0.0
     known, at = counters[STEPS_KNOWN], counters[STEP_AT]
@@ -117,9 +130,9 @@ def learn_interval(
     size = min(known, QUANTILES_OVER)
     if size == QUANTILES_OVER:
         oldest = intervals[(at - QUANTILES_OVER) % RR_MEMORY]
-        take_out(ordered, size, oldest)
-        size -= 1
-    put_in(ordered, size, rr)
+        replace(ordered, size, oldest, rr)
+    else:
+        put_in(ordered, size, rr)
     intervals[at] = rr
     counters[RR_AT] = (at + 1) % RR_MEMORY
     counters[INTERVALS] = min(known + 1, RR_MEMORY)

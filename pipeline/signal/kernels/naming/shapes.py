@@ -151,9 +151,13 @@ def measure_beside_last(
     last: NDArray[np.float32],
     p_waves: NDArray[np.float32],
     p_likes: NDArray[np.float64],
+    room: NDArray[np.float64],
     row: NDArray[np.float32],
 ) -> None:
-    """Write how the beat compares with the two before, and its P wave with the mean, to ``row``."""
+    """Write how the beat compares with the two before, and its P wave with the mean, to ``row``.
+
+    ``room``, for `P_TICKS` values, is written.
+    """
     if counters[SEEN] > 0:
         row[LAST_QRS] = correlation(beat, last[0], QRS_FROM, QRS_TO, 0)
         row[LAST_WHOLE] = correlation(beat, last[0], P_FROM, T_TO, 0)
@@ -168,12 +172,14 @@ def measure_beside_last(
         mean_like += p_likes[0, b]
     row[P_MEAN_LIKE] = mean_like / known
     n = P_TICKS
+    for k in range(n):
+        room[k] = 0.0
+    for b in range(known):  # all ticks at once: their sums do not wait for each other
+        for k in range(n):
+            room[k] += p_waves[b, k]
     sum_a = sum_b = aa = bb = ab = 0.0
     for k in range(n):
-        x, y = np.float64(beat[P_FROM + k]), 0.0
-        for b in range(known):
-            y += p_waves[b, k]
-        y /= known
+        x, y = np.float64(beat[P_FROM + k]), room[k] / known
         sum_a += x
         sum_b += y
         aa += x * x

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.signal.kernels.naming.likeness import (
+    best_correlation,
     correlation,
     log_distance,
     slope_width,
@@ -57,9 +58,8 @@ from pipeline.signal.kernels.sections import jit
 
 SPREAD_FLOOR: Final = 0.1
 HEIGHT_FLOOR: Final = 0.05
-MOST_LAG: Final = 12
 LAG_STEP: Final = 3
-"""Ticks; the detector may take another peak of a wide complex for R."""
+"""Ticks; up to twelve on either side."""
 
 QRS_FROM: Final = PART_FROM[QRS_PART]
 QRS_TO: Final = PART_TO[QRS_PART]
@@ -86,13 +86,8 @@ def measure_beside_usual(
         row[CONTEXT_IN_SPREADS + part] = min(12.0, max(-6.0, spreads))
     row[CONTEXT_P] = correlation(window, template, PART_FROM[P_PART], PART_TO[P_PART], 0)
     row[CONTEXT_WHOLE] = correlation(window, template, 0, PART_TO[WHOLE_PART], 0)
-    best = -1.0
-    for lag in range(-MOST_LAG, MOST_LAG + 1, LAG_STEP):
-        like = correlation(window, template, QRS_FROM, QRS_TO, lag)
-        best = max(best, like)
-        if lag == 0:
-            row[CONTEXT_QRS] = like
-    row[CONTEXT_QRS_LAG] = best
+    best, as_it_lies = best_correlation(window, template, QRS_FROM, QRS_TO, LAG_STEP)
+    row[CONTEXT_QRS_LAG], row[CONTEXT_QRS] = best, as_it_lies
     row[CONTEXT_WIDTH] = ratio(slope_width(window, QRS_FROM, QRS_TO, CONTEXT_R), usual[USUAL_WIDTH])
     height = value_span(window, QRS_FROM, QRS_TO) / (usual[USUAL_HEIGHT] + HEIGHT_FLOOR) - 1.0
     row[CONTEXT_HEIGHT] = min(1.0, max(-1.0, height))
@@ -162,15 +157,19 @@ def _squared_distances(
     end: int,
     out: NDArray[np.float64],
 ) -> None:
-    """Write the mean square distance of each window kept to the template to ``out``."""
+    """Write the mean square distance of each window kept to the template to ``out``.
+
+    It is that of an even number of ticks, from ``begin`` to ``end``.
+    """
     for b in range(known):
         out[b] = 0.0
-    # All windows tick by tick: the sums do not wait for each other.
-    for k in range(begin, end):
-        middle, line = np.float64(template[k]), usual[k]
+    # All windows side by side, two ticks a turn: the sums do not wait for each other.
+    for k in range(begin, end - 1, 2):
+        middle, next_middle = np.float64(template[k]), np.float64(template[k + 1])
+        line, next_line = usual[k], usual[k + 1]
         for b in range(known):
-            apart = line[b] - middle
-            out[b] += apart * apart
+            apart, next_apart = line[b] - middle, next_line[b] - next_middle
+            out[b] = (out[b] + apart * apart) + next_apart * next_apart
     for b in range(known):
         out[b] /= end - begin
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.naming.likeness import correlation, slope_width
+from pipeline.signal.kernels.naming.likeness import best_correlation, correlation, slope_width
 from pipeline.signal.kernels.sections import jit
 
 R: Final = 140
@@ -20,9 +20,8 @@ QRS_TO: Final = R + 54
 LOOKED_AT: Final = 0.95
 """Of a QRS that correlates less than this with the usual ones the width is measured, too."""
 
-MOST_LAG: Final = 12
 LAG_STEP: Final = 3
-"""Ticks; the detector may take another peak of a wide complex for R."""
+"""Ticks; up to twelve on either side."""
 
 TRIANGLE: Final = math.sqrt(12.0)
 """The slopes of a triangle that is n wide lie n / sqrt(12) from its middle, root mean square."""
@@ -43,9 +42,7 @@ def as_it_lies(window: NDArray[np.float32], other: NDArray[np.float32]) -> float
 @jit
 def likeness(window: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Return the correlation of the QRS of another window with that of a beat at its best lag."""
-    best = -math.inf
-    for lag in range(-MOST_LAG, MOST_LAG + 1, LAG_STEP):
-        best = max(best, correlation(window, other, QRS_FROM, QRS_TO, lag))
+    best, _ = best_correlation(window, other, QRS_FROM, QRS_TO, LAG_STEP)
     return best
 
 

@@ -163,7 +163,7 @@ class FibrillationState(State):
 
 
 class FibrillationWatch:
-    """Finds fibrillation in one uninterrupted stretch of signal."""
+    """Measures one uninterrupted stretch of signal, for training."""
 
     def __init__(self, state: FibrillationState | None = None, most_flat: float = np.inf) -> None:
         """Begin, or continue from ``state``.
@@ -177,30 +177,17 @@ class FibrillationWatch:
         self._scratch = np.empty(kernel.SCRATCH, dtype=np.float32)
         self.state = state or FibrillationState.fresh()
 
-    def push(self, clean: NDArray[np.float32], masked: NDArray[np.uint8]) -> list[Change]:
-        """Take the next samples.
+    def measure(
+        self, clean: NDArray[np.float32], masked: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Take the next samples; return positions and rows of measures.
+
+        int64[m] and float64[m, kernel.COLUMNS], one for each half second.
 
         Args:
             clean: float32[n], mV at 360 Hz, finite.
             masked: uint8[n] of `Reason`, why a sample is masked, 0 where it is not. Four seconds
                 with more than a tenth of such samples give no measure; those at a rail count.
-        """
-        return self.decide(*self.measure(clean, masked))
-
-    def decide(self, positions: NDArray[np.int64], rows: NDArray[np.float64]) -> list[Change]:
-        """Take the next measures, as `measure` returned them; return what changes."""
-        if not positions.size:
-            return []
-        changes = np.empty((positions.size, kernel.CHANGE), dtype=np.int64)
-        n = kernel.follow(positions, rows, RULES, self.state.counts, changes)
-        return changes_of(changes[:n], rows)
-
-    def measure(
-        self, clean: NDArray[np.float32], masked: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Take the next samples as `push` does; return positions and rows of measures.
-
-        int64[m] and float64[m, kernel.COLUMNS], one for each half second.
         """
         state = self.state
         most = clean.size // (kernel.THIN * kernel.EVERY) + 1

@@ -13,9 +13,11 @@ from pipeline.signal.fibrillation import (
     BAND,
     LOW,
     NEVER_FLATTER,
+    RULES,
     Change,
     FibrillationState,
     FibrillationWatch,
+    changes_of,
 )
 from pipeline.signal.kernels import fibrillation as kernel
 from pipeline.signal.quality import Reason
@@ -44,8 +46,23 @@ def sinus(seconds: float, bpm: float = 75.0) -> NDArray[np.float32]:
 
 def watch(x: NDArray[np.float32], masked: NDArray[np.uint8] | None = None) -> list[Change]:
     """Return all changes of a whole signal."""
-    unmasked = np.zeros(x.size, np.uint8)
-    return FibrillationWatch().push(x, unmasked if masked is None else masked)
+    return follow(FibrillationWatch(), x, np.zeros(x.size, np.uint8) if masked is None else masked)
+
+
+def follow(
+    watching: FibrillationWatch, x: NDArray[np.float32], masked: NDArray[np.uint8]
+) -> list[Change]:
+    """Return what changes with the next samples."""
+    return decide(watching, *watching.measure(x, masked))
+
+
+def decide(
+    watching: FibrillationWatch, positions: NDArray[np.int64], rows: NDArray[np.float64]
+) -> list[Change]:
+    """Return what changes with the next measures."""
+    changes = np.empty((positions.size, kernel.CHANGE), dtype=np.int64)
+    n = kernel.follow(positions, rows, RULES, watching.state.counts, changes)
+    return changes_of(changes[:n], rows)
 
 
 @pytest.mark.parametrize("hz", [3.0, 4.5, 6.0])
@@ -81,7 +98,7 @@ def test_what_is_not_looked_at_decides_nothing() -> None:
     assert at_rest.sum() > 20
     whole[at_rest, kernel.CROSSINGS] = 0.0
     assert np.array_equal(rows[known], whole[known])
-    assert sparing.decide(positions, rows) == watch(x)
+    assert decide(sparing, positions, rows) == watch(x)
 
 
 @pytest.mark.parametrize("bpm", [40.0, 75.0, 120.0, 180.0])
@@ -144,7 +161,7 @@ def test_chunking_changes_nothing(cuts: list[int]) -> None:
     assert whole
     edges = sorted({0, x.size, *(cut for cut in cuts if cut < x.size)})
     part = FibrillationWatch()
-    pieces = [change for a, b in pairwise(edges) for change in part.push(x[a:b], masked[a:b])]
+    pieces = [change for a, b in pairwise(edges) for change in follow(part, x[a:b], masked[a:b])]
     assert pieces == whole
 
 

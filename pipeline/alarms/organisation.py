@@ -15,7 +15,6 @@ from statistics import median
 from typing import Annotated, Final, Self
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
@@ -40,8 +39,7 @@ the QRS complexes a third and more are irregular."""
 _LAG: Final = 4
 """Correlated at up to so many steps, 33 ms, both ways: the detector may take another peak for R."""
 
-_COMPARED: Final = 30
-_KEPT: Final = _COMPARED + 2 * _LAG
+_KEPT: Final = 30 + 2 * _LAG
 _FROM: Final = WINDOW_BEFORE_R - 36 - kernel.STEP * _LAG
 """From 100 ms before the R peak to 150 ms after it, with the lags: QRS and ST segment."""
 
@@ -72,6 +70,8 @@ class Organisation:
 
     def __init__(self, state: OrganisationState | None = None) -> None:
         self.state = state or OrganisationState()
+        self._alike = np.empty((len(self.state.leads), BEATS - 1))
+        self._line = np.empty(BEATS - 1)
 
     def take(self, windows: NDArray[np.float32] | None) -> Self:
         """Take in a beat's window, float32[320], or those in all leads, float32[leads, 320].
@@ -95,32 +95,15 @@ class Organisation:
 
         An electrode that moves hides how alike beats are in its lead alone. NaN if few are known.
         """
-        known = [one[~np.isnan(one)] for one in self.likeness()]
-        return max(
-            (float(np.median(one)) for one in known if one.size >= _FEWEST), default=math.nan
-        )
+        return kernel.median_likeness(self.likeness(), _FEWEST, self._line)
 
     def likeness(self) -> NDArray[np.float64]:
         """Return the correlation of each beat with the one before, float64[leads, BEATS - 1].
 
-        NaN where one of the two is not known.
+        NaN where one of the two is not known. Valid until the next call.
         """
-        return np.stack([_likeness(of_lead) for of_lead in self.state.leads])
-
-
-def _likeness(of_lead: NDArray[np.float32]) -> NDArray[np.float64]:
-    shapes = of_lead.astype(np.float64)
-    before = shapes[:-1, _LAG : _LAG + _COMPARED]
-    shifted = sliding_window_view(shapes[1:], _COMPARED, axis=1)
-    before = before - before.mean(axis=1, keepdims=True)
-    shifted = shifted - shifted.mean(axis=2, keepdims=True)
-    powers = np.einsum("bln,bln->bl", shifted, shifted)
-    powers *= np.einsum("bn,bn->b", before, before)[:, None]
-    known = powers.min(axis=1) > 0.0
-    likeness = np.full(len(before), np.nan)
-    both = np.einsum("bln,bn->bl", shifted[known], before[known])
-    likeness[known] = (both / np.sqrt(powers[known])).max(axis=1, initial=-1.0)
-    return likeness
+        kernel.likeness(self.state.leads, _LAG, self._alike)
+        return self._alike
 
 
 def _keep_time(intervals_s: Sequence[float]) -> bool:

@@ -52,7 +52,7 @@ def compile_kernels() -> None:
         of_atria = AtrialMeasures(AtrialBeats.fresh())
         of_atria.take(0.8, window, usable=True)
         without_p_waves(of_atria.evidence()[0], 0.0)
-        Organisation().take(window)
+        Organisation().take(window).median_likeness()
         compare(window, window[None], window)
         as_it_lies(window, window)
         rr_s, usable = np.full(1, 0.8), np.ones(1, dtype=np.bool_)

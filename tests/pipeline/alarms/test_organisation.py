@@ -1,5 +1,7 @@
 """Fast beats of a heart repeat themselves or keep time; what motion adds does not."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -97,3 +99,20 @@ def test_one_lead_in_which_beats_are_alike_is_enough() -> None:
         moving.take(noise)
     assert not moving.holds(UNEVEN)
     assert both.holds(UNEVEN)
+
+
+def test_likeness_is_the_highest_correlation_of_all_lags() -> None:
+    """By numpy: of each beat, shifted by up to four values, with the one before."""
+    organisation = complexes(0.5)
+    organisation.take(None)  # not alike anything
+    (shapes,) = organisation.state.leads
+    lags = range(9)
+    expected = [
+        max(float(np.corrcoef(after[lag : lag + 30], before[4:34])[0, 1]) for lag in lags)
+        for before, after in pairwise(shapes[:-1])
+    ]
+
+    (alike,) = organisation.likeness()
+    np.testing.assert_allclose(alike[:-1], expected, rtol=1e-6)
+    assert np.isnan(alike[-1])
+    assert organisation.median_likeness() == pytest.approx(np.median(expected), rel=1e-6)

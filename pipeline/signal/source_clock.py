@@ -14,7 +14,6 @@ Pure: the stamps are arguments.
 """
 
 import math
-from statistics import median
 from typing import Final
 
 import numpy as np
@@ -71,7 +70,7 @@ _FEW: Final = 9
 """... and so many at least, however long ago they came."""
 
 _ENDS: Final = 5
-"""Stamps at each end of the stretch over which the rate is measured; their median counts."""
+"""Stamps at each end of the stretch over which the rate is measured; their median counts. Odd."""
 
 _APART_S: Final = 0.2
 """Stamps nearer to the last one, in signal, are not needed."""
@@ -190,16 +189,19 @@ class SourceClock:
         if len(samples) <= 2 * _ENDS:
             return known
         origin, origin_s, hz = int(samples[0]), float(seconds[0]), self._hz
-        ends = [*samples[:_ENDS].tolist(), *samples[-_ENDS:].tolist()]
-        signal_at: list[float] = [(sample - origin) / hz for sample in ends]
-        stamped_at: list[float] = [*seconds[:_ENDS].tolist(), *seconds[-_ENDS:].tolist()]
-        # How late the stamps are: one that is late alone changes no median.
-        late_s = [at - origin_s - of for at, of in zip(stamped_at, signal_at, strict=True)]
-        signal_s = median(signal_at[_ENDS:]) - median(signal_at[:_ENDS])
-        passed_s = signal_s + median(late_s[_ENDS:]) - median(late_s[:_ENDS])
+        signal_s, late_s = list[float](), list[float]()
+        for end in (slice(_ENDS), slice(-_ENDS, None)):
+            signal = [(sample - origin) / hz for sample in samples[end].tolist()]
+            # How late the stamps are: one that is late alone changes no median.
+            late = [
+                at - origin_s - of for at, of in zip(seconds[end].tolist(), signal, strict=True)
+            ]
+            signal_s.append(sorted(signal)[_ENDS // 2])
+            late_s.append(sorted(late)[_ENDS // 2])
+        passed_s = (signal_s[1] - signal_s[0]) + late_s[1] - late_s[0]
         if passed_s < RATE_S:
             return known
-        return self.state.rate * signal_s / passed_s - 1.0
+        return self.state.rate * (signal_s[1] - signal_s[0]) / passed_s - 1.0
 
     def _on_outlier(self, before: tuple[int, float], sample: int, stamp_s: float) -> float | None:
         """Return by how much the clock stepped, where this stamp, far from the line, shows it."""

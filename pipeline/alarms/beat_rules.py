@@ -13,7 +13,7 @@ and in whatever order the scores came. No clock, no I/O.
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from pipeline.alarms.kinds import BEAT_KINDS
 from pipeline.alarms.leads.shapes import LeadShapes, LeadShapesState
@@ -30,6 +30,7 @@ from pipeline.errors import SnapshotError
 from pipeline.schema.public import Alert
 from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
+from pipeline.scoring.live_score import Verdict
 from pipeline.scoring.qrs_shape import LOOKED_AT, QrsShape
 from pipeline.signal.quality import Reason
 
@@ -42,6 +43,8 @@ DOUBTFUL: Final = 0.1
 """A beat may be ventricular where V is more probable than before anything is known of it: 7 % of
 the beats of DS1 and svdb are."""
 
+
+_V: Final = CLASSES.index("V")
 
 _SAID: Final = 8
 """Of so many beats what leads said is remembered."""
@@ -98,8 +101,7 @@ class BeatAlarms:
         alerts += self.advance(beat.sample)
         self.state.latest = beat.sample
         shape = None if beat.verdict is None else beat.verdict.shape
-        named = _is_ventricular(beat)
-        doubtful = _may_be_ventricular(beat)
+        named, doubtful = _is_ventricular(beat)
         in_leads = self._in_leads(beat, learns=not (named or doubtful))
         if in_leads and beat.verdict is not None:
             shape = in_leads[beat.lead]
@@ -194,40 +196,36 @@ class BeatAlarms:
         verdict = beat.verdict
         if verdict is None or not verdict.anomalous:
             return []
-        begun = self.machine.begin(
-            "anomalous_beat",
-            beat.sample,
-            verdict.reason,
-            score=round(verdict.score, 4),
-            threshold=round(verdict.threshold, 4),
-            shares=beat.contributions,
-            ticks=beat.ticks,
-            beat_class=beat.beat_class,
-            class_probabilities=beat.class_probabilities,
-            bpm=beat.bpm,
-        )
+        facts = {} if self.machine.goes_on("anomalous_beat") else _facts(beat, verdict)
+        begun = self.machine.begin("anomalous_beat", beat.sample, verdict.reason, **facts)
         return begun + self.machine.end("anomalous_beat", beat.sample, "over")
 
 
-def _is_ventricular(beat: Beat) -> bool | None:
-    """Return whether a beat is ventricular; None where its window does not show."""
-    if beat.verdict is None or beat.fibrillating:
-        return None
-    return _counts(beat) and _probability_of_v(beat) >= VENTRICULAR
+def _facts(beat: Beat, verdict: Verdict) -> dict[str, Any]:
+    """Return what an alert says of an anomalous beat."""
+    return {
+        "score": round(verdict.score, 4),
+        "threshold": round(verdict.threshold, 4),
+        "shares": beat.contributions,
+        "ticks": beat.ticks,
+        "beat_class": beat.beat_class,
+        "class_probabilities": beat.class_probabilities,
+        "bpm": beat.bpm,
+    }
 
 
-def _may_be_ventricular(beat: Beat) -> bool:
-    """Return whether class V is more probable than it is of any beat."""
-    return _counts(beat) and _probability_of_v(beat) >= DOUBTFUL
+def _is_ventricular(beat: Beat) -> tuple[bool | None, bool]:
+    """Return whether a beat is ventricular, and whether it may be.
 
-
-def _probability_of_v(beat: Beat) -> float:
-    return 0.0 if beat.probabilities is None else float(beat.probabilities[CLASSES.index("V")])
-
-
-def _counts(beat: Beat) -> bool:
-    """Return whether the class of a beat counts for the rhythms: that of an anomalous one does."""
-    return beat.verdict is not None and beat.verdict.anomalous
+    It is None where its window does not show. It may be where class V is more probable than it is
+    of any beat. For the rhythms the class of an anomalous beat counts.
+    """
+    if beat.verdict is None:
+        return None, False
+    of_v = 0.0
+    if beat.verdict.anomalous and beat.probabilities is not None:
+        of_v = float(beat.probabilities[_V])
+    return None if beat.fibrillating else of_v >= VENTRICULAR, of_v >= DOUBTFUL
 
 
 def _word(shape: QrsShape, reason: Reason) -> str:

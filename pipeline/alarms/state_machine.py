@@ -12,7 +12,7 @@ outside. No clock, no I/O.
 """
 
 from collections.abc import Container
-from typing import Any
+from typing import Any, Final
 
 from pipeline.alarms.kinds import BEAT_KINDS, KINDS, SIGNAL_KINDS, Kind
 from pipeline.alarms.settings import AlarmSettings
@@ -20,6 +20,11 @@ from pipeline.errors import SnapshotError
 from pipeline.schema.alert import episode_of, followed_by
 from pipeline.schema.public import Alert
 from pipeline.schema.state import State, field
+
+_YIELDING: Final = {
+    name: tuple(other.name for other in KINDS.values() if name in other.yields_to) for name in KINDS
+}
+"""The kinds whose alarms give way to one of each kind."""
 
 
 class Alarm(State):
@@ -100,9 +105,8 @@ class AlarmStateMachine:
             return []
         alerts = [
             alert
-            for other in KINDS.values()
-            if name in other.yields_to
-            for alert in self.end(other.name, sample, f"now {kind.text}", at_once=True)
+            for other in _YIELDING.get(name, ())
+            for alert in self.end(other, sample, f"now {kind.text}", at_once=True)
         ]
         if alarm is None:
             alert = self._first(kind, sample, reason, begun_at, facts)
@@ -153,7 +157,9 @@ class AlarmStateMachine:
         Alarms that are held end, and those acknowledged long ago call again.
         """
         alerts: list[Alert] = []
-        for alarm in self._of(kinds):
+        for name, alarm in list(self.state.alarms.items()):
+            if name not in kinds:
+                continue
             if not alarm.present:
                 hold = alarm.kind.hold_s
                 late = position - alarm.ended_at > hold * self._fs_hz
@@ -198,6 +204,14 @@ class AlarmStateMachine:
         kind = KINDS.get(alert.kind)
         if kind is not None and alert.state == "latched" and kind.name not in self.state.alarms:
             self.state.alarms[kind.name] = Alarm(alert, False, alert.count or 1, alert.sample)
+
+    def goes_on(self, name: str) -> bool:
+        """Return whether an alarm is active in which its condition, present again, only counts.
+
+        No alert has its facts then.
+        """
+        alarm = self.state.alarms.get(name)
+        return alarm is not None and not alarm.present and alarm.alert.state != "latched"
 
     def present(self, name: str) -> bool:
         """Return whether the condition is present."""

@@ -352,7 +352,8 @@ def _of_one_lead(found: NDArray[np.int64]) -> NDArray[np.int64]:
     if not len(found):
         return _NO_BEATS_OF_ONE  # nearly always, when chunks are short
     beats = np.zeros((len(found), FIRST_R + 1), dtype=np.int64)
-    beats[:, [R, FIRST_R]], beats[:, SURE] = found[:, :1], found[:, 1]
+    beats[:, R] = beats[:, FIRST_R] = found[:, 0]
+    beats[:, SURE] = found[:, 1]
     return beats
 
 

@@ -40,9 +40,11 @@ def beats_of(
     rows = zip(*(of_all.tolist() for of_all in numbers), segment.windows, strict=True)
     for r, sample, ready, rr_s, reason, lead, window in rows:
         last = sample + after_r
+        last_arrived = arrived(last)
         beat = Beat(
             (*source, r), sample, rr_s, window, _NOT_MEASURED, _REASONS[reason],
-            arrived(sample), arrived(last), arrived(max(last, ready)), cut_at, lead,
+            arrived(sample), last_arrived, arrived(ready) if ready > last else last_arrived,
+            cut_at, lead,
         )  # fmt: skip
         beats.append(beat)
     if len(segment.windows_of) > 1:

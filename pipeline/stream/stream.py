@@ -272,6 +272,8 @@ class Stream:
 
     def drain(self) -> list[BeatReport]:
         """Return the beats that can be published now, in order; stops at one without a score."""
+        if not self.beats.pending:
+            return []  # nearly always, when chunks are short
         return [self._report(beat) for beat in self.beats.drain()]
 
     def close(self) -> list[Alert]:

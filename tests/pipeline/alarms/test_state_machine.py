@@ -88,6 +88,21 @@ def test_what_keeps_coming_back_is_one_alarm_with_a_count() -> None:
     assert (off.state, off.sample, off.count) == ("off", 2_400, 3)
 
 
+def test_an_alarm_that_goes_on_only_counts() -> None:
+    """It asks for no facts: none of its alerts has those of another beginning."""
+    alarms = machine()
+    assert not alarms.goes_on("anomalous_beat")
+    [on] = alarms.begin("anomalous_beat", 100, "early", score=9.0)
+    assert not alarms.goes_on("anomalous_beat")
+    assert alarms.end("anomalous_beat", 100, "over") == []
+
+    assert alarms.goes_on("anomalous_beat")
+    assert alarms.begin("anomalous_beat", 200, "wide") == []
+    alarms.end("anomalous_beat", 200, "over")
+    [off] = alarms.advance(1_000_000)
+    assert (off.episode, off.count, off.score) == (on.episode, 2, 9.0)
+
+
 def test_higher_alarm_ends_the_lower_one_it_explains_and_keeps_it_away() -> None:
     """Asystole is no pause and no low rate; afterwards they may come again."""
     alarms = machine()

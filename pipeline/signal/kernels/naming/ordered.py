@@ -152,4 +152,4 @@ def _followed(values: NDArray[np.float32], known: int, value: float, place: int)
         found = below
     elif place >= up_to:
         found = above
-    return np.int32(by_order(found)).view(np.float32)
+    return float(np.int32(by_order(found)).view(np.float32))

@@ -1,5 +1,8 @@
 """Fixtures that tests of several folders share, and the settings of hypothesis for all of them."""
 
+import gc
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,16 @@ from tests.support.keys import KeyRing
 # How long an example takes says nothing on a machine that others use as well.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+# The tests start a thousand processes, each of which would compile our sources again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    """Keep what collection made, which lives to the end, out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

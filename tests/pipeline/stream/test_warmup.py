@@ -3,10 +3,17 @@
 import subprocess
 import sys
 
+import pytest
+
+COMPILED_S = 240.0
+"""Where the kernels are compiled first."""
+
+pytestmark = pytest.mark.timeout(COMPILED_S + 20.0)
+
 
 def run(code: str) -> None:
     """Run Python code in a process that has imported nothing."""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=240)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=COMPILED_S)
 
 
 def test_hub_imports_nothing_slow_that_it_does_not_use() -> None:

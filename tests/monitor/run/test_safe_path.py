@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core.caching import UserProvidedCacheLocator
 
+from pipeline.signal.kernels.cache import cache_folder, private_folder, sources_digest
 from tests.monitor.run.test_system import (
     DEADLINE_S,
     ECTOPIC_DEVICE,
@@ -112,18 +115,34 @@ def uninstalled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     for name in PACKAGES:
         (checkout / name).mkdir(parents=True)
         for one in (ROOT / name).iterdir():
-            (checkout / name / one.name).symlink_to(one)
+            if one.name != "__pycache__":
+                (checkout / name / one.name).symlink_to(one)
     main = checkout / "monitor" / "__main__.py"
     note = f"import os\nopen({str(checkout / 'ran')!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
     code = note + main.read_text()
     main.unlink()
     main.write_text(code)
+    _copy_compiled_kernels(checkout, kernels)
     variables = {"NUMBA_CACHE_DIR": str(kernels), "PYTHONPATH": str(libraries)}
     return checkout, environment(folder) | variables
 
 
+def _copy_compiled_kernels(checkout: Path, kernels: Path) -> None:
+    """Copy those of this checkout, which numba keeps by the path of their source."""
+    finish(kernels.parent, "scan", "demo")  # should it be the first of all to need them
+    place = UserProvidedCacheLocator.get_suitable_cache_subpath
+    folder = Path("pipeline", "signal", "kernels")
+    state = sources_digest(ROOT / folder)
+    private_folder(kernels / state)
+    for one in {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py")}:
+        ours = cache_folder() / state / place(str(ROOT / one))
+        if ours.exists():
+            theirs = kernels / state / place(str(checkout / one))
+            shutil.copytree(ours, theirs, dirs_exist_ok=True)
+
+
 @needs_a_virtual_environment
-@pytest.mark.timeout(2 * COMPILED_S)  # the first compiles all kernels
+@pytest.mark.timeout(2 * COMPILED_S)  # should the copied kernels not be found
 @pytest.mark.parametrize("found", ["in the current folder", "by PYTHONPATH"])
 def test_a_checkout_runs_without_being_installed(
     trap: Path, uninstalled: tuple[Path, dict[str, str]], found: str

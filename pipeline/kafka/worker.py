@@ -346,24 +346,27 @@ class Worker:
     # --- the group ---------------------------------------------------------------------------
 
     def _on_assign(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
-        from confluent_kafka import TopicPartition
+        from confluent_kafka import OFFSET_END, TopicPartition
 
-        starts = []
+        starts: dict[int, int] = {}
         try:
             for of_group in committed(member, partitions, self._stop):
                 if (owned := self._takeover.owned(of_group)) is None:
                     logger.info("the group has given this worker up: it joins again")
                     continue
-                number = of_group.partition
-                self._owned[number] = owned
-                starts.append(
-                    TopicPartition(self._topics.chunks, number, owned.partition.next_offset)
-                )
+                self._owned[of_group.partition] = owned
+                starts[of_group.partition] = owned.partition.next_offset
         except EndpointError:
             if not self._stop():
                 raise
-        member.incremental_assign(starts)
-        self._tell("has taken", [one.partition for one in starts])
+        # Also those that are not taken over: the library gives back all of them, or fails.
+        member.incremental_assign(
+            [
+                TopicPartition(one.topic, one.partition, starts.get(one.partition, OFFSET_END))
+                for one in partitions
+            ]
+        )
+        self._tell("has taken", list(starts))
 
     def _on_revoke(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
         given = [one.partition for one in partitions if one.partition in self._owned]

@@ -11,6 +11,7 @@ from pipeline.alarms.settings import DEFAULTS
 from pipeline.errors import ConfigError, EndpointError, SnapshotError
 from pipeline.kafka.alerts import newest_term
 from pipeline.kafka.gateway import Gateway
+from pipeline.kafka.ownership import Takeover
 from pipeline.kafka.partition import Rules
 from pipeline.kafka.reading import messages
 from pipeline.kafka.snapshots import Saving, load, newest
@@ -199,3 +200,31 @@ def test_a_message_that_came_too_early_waits_for_those_before_it(
         until(lambda: turned(3))
         assert one._owned[0].partition.streams.sessions["a"].stream.next_sample == 3 * FS
     reader.close()
+
+
+def test_a_worker_gives_back_what_it_could_not_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group had given it up meanwhile: it goes on, and another has its share."""
+    take_over = Takeover.owned
+    with Brokers(4) as brokers, worker(brokers) as first:
+        monkeypatch.setattr(
+            Takeover,
+            "owned",
+            lambda self, one: take_over(self, one) if one.partition == 3 else None,
+        )
+
+        def taken() -> bool:
+            first.turn()
+            return bool(first._owned)
+
+        until(taken)
+        assert list(first._owned) == [3]
+        monkeypatch.undo()
+        with worker(brokers) as second:
+
+            def shared() -> bool:
+                first.turn()
+                second.turn()
+                return len(second._owned) == 2
+
+            until(shared)
+            assert not set(first._owned) & set(second._owned)

@@ -48,6 +48,10 @@ QUICK = {"session.timeout.ms": "6000" if REAL else "2000", "heartbeat.interval.m
 brokers take no less than six, unless ``group.min.session.timeout.ms`` says so."""
 
 
+WRITTEN_S = 300.0
+"""A source that has no answer for so long has lost its gateway: one may be stopped meanwhile."""
+
+
 class Brokers:
     """The brokers, and the topics of one test in them; a context manager."""
 
@@ -243,7 +247,7 @@ class Feed:
                         return
                     self.sent = block.end
                 if end:
-                    assert source.finish()
+                    assert source.finish(WRITTEN_S), f"the end of {stream} is not in the log"
                 else:
                     while not self._stopped.wait(0.05):
                         source.pump()

@@ -154,27 +154,6 @@ def test_fewer_false_alerts_are_fewer_beats_and_the_same_in_replay_and_scan(
     assert 0 < called[0] < called[1]
 
 
-def test_killed_scorer_is_started_again_and_nothing_is_lost_or_published_twice(
-    tmp_path: Path, scanned: tuple[list[str], dict[str, Any]]
-) -> None:
-    """After kill -9 during a replay every beat is scored, and every alert comes once."""
-    with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:
-        first = first_line(process)
-        killed = children(process.pid)["score"]
-        os.kill(killed, signal.SIGKILL)
-        rest, _ = process.communicate(timeout=DEADLINE_S)
-    alerts, summary = alerts_and_summary(first + rest)
-
-    assert process.returncode == 0
-    assert alerts == scanned[0]
-    assert summary["scorer_restarts"] == 1
-    assert summary["beats"] == scanned[1]["beats"]
-    numbers = [json.loads(line)["seq"] for line in (first + rest).splitlines()[:-1]]
-    assert numbers == list(range(1, len(numbers) + 1))
-    assert summary["alerts"].pop("process_died") == 1
-    assert summary["alerts"] == scanned[1]["alerts"]
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_with_a_summary_and_without_processes_left(
     tmp_path: Path, number: signal.Signals

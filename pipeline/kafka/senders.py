@@ -53,6 +53,8 @@ class _Sender(Generic[PeerT]):
     written: int
     """and of the newest that the broker has, and all before it."""
     seen_at: float
+    known: bool = True
+    """Whether its worker knew the stream before."""
     epoch: int = 0
     next_sample: int = 0
 
@@ -210,7 +212,7 @@ class Senders(Generic[PeerT]):
         session = answer.session if goes_on else asking
         written = answer.written if session == answer.session else 0
         return _Sender(
-            question.peer, session, written, written, question.since, answer.epoch,
+            question.peer, session, written, written, question.since, answer.known, answer.epoch,
             answer.next_sample,
         )  # fmt: skip
 
@@ -234,4 +236,5 @@ class Senders(Generic[PeerT]):
             written=sender.written,
             missing=missing,
             over=over,
+            known=sender.known,
         )

@@ -73,6 +73,20 @@ def test_a_source_that_is_not_known_asks_its_worker() -> None:
     assert senders.admit(chunk(7), "p", 0.0) is True
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_an_answer_that_was_lost_is_given_again_as_it_was(known: bool) -> None:
+    """To the source's next connection: a stream that is new begins with epoch 0."""
+    senders: Senders[str] = Senders(2)
+    senders.on_hello(Hello(stream="s", session=A), "p", 0.0, lambda *_: False)
+    first = senders.on_answer(Answer(asking=A, accepted=accepted(known=known)))
+    again = senders.on_hello(Hello(stream="s", session=A), "q", 3.0, lambda *_: False)
+
+    assert first is not None
+    assert isinstance(first[1], Accepted)
+    assert again is not None
+    assert again.known == first[1].known == known
+
+
 def test_only_the_session_that_has_a_stream_sends_it() -> None:
     """Another one is refused here, or by the worker where it came through another gateway."""
     senders = begun()

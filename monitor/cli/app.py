@@ -57,6 +57,7 @@ from monitor.cli.running_monitor import running_monitor_app
 from monitor.cli.scan import scan_app
 from monitor.cli.single_processes import single_process_app
 from monitor.cli.train import train_app
+from monitor.cli.wall import wall_app
 from monitor.log_format import LogFormat, report_line
 from monitor.machine_faults import machine_fault
 from monitor.run.recording import asked_recording
@@ -77,7 +78,10 @@ _EXTRAS: Final = {
     "pylsl": "lsl",
     "pytorch_optimizer": "train",
     "sklearn": "train",
+    "starlette": "wall",
     "torch": "train",
+    "uvicorn": "wall",
+    "websockets": "wall",
 }
 """The extra that brings each library that a plain installation lacks."""
 
@@ -307,6 +311,7 @@ def live(
 
 
 app.add_typer(running_monitor_app)
+app.add_typer(wall_app)
 
 
 app.add_typer(scan_app)

@@ -84,6 +84,17 @@ def pseudonyms(
         make_pseudonym_key(file, as_json=as_json)
 
 
+@keys_app.command()
+def token(
+    file: Annotated[Path, typer.Argument(help="The file of the token, for monitor wall --token.")],
+    as_json: Json = False,
+) -> None:
+    """Make the token that opens a wall in a browser."""
+    from monitor.commands.keys import make_wall_token
+
+    make_wall_token(file, as_json=as_json)
+
+
 @keys_app.command(name="list")
 def list_keys(keys: Keys = None, as_json: Json = False) -> None:
     """List our own keys, and what each key on the list may do."""

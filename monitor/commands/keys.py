@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from monitor.wall.token import Token
 from pipeline.errors import KeysError
 from pipeline.transport.access_list import AccessEntry, Rights, editing, load_access_list
 from pipeline.transport.keystore import KeyStore, default_folder
@@ -59,6 +60,14 @@ class PseudonymKey:
 
 
 @dataclass(frozen=True, slots=True)
+class WallToken:
+    """A token of a wall that was made, as printed with ``--json``."""
+
+    wall_token: str
+    """Its file."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pseudonym:
     """A name and its pseudonym, as printed with ``--json``."""
 
@@ -66,7 +75,7 @@ class Pseudonym:
     pseudonym: str
 
 
-Facts = NewKey | OwnKey | AllowedKey | RevokedKey | PseudonymKey | Pseudonym
+Facts = NewKey | OwnKey | AllowedKey | RevokedKey | PseudonymKey | WallToken | Pseudonym
 
 
 def new_key(name: str, folder: Path | None, *, as_json: bool) -> None:
@@ -169,6 +178,20 @@ def make_pseudonym_key(path: Path, *, as_json: bool) -> None:
         "without it nobody can say whose stream is whose"
     )
     _print(PseudonymKey(str(path)), text, as_json=as_json)
+
+
+def make_wall_token(path: Path, *, as_json: bool) -> None:
+    """Make the token of a wall in a file; print the name of the file, never the token.
+
+    Raises:
+        KeysError: the file exists, or cannot be written.
+    """
+    Token.create(path)
+    text = (
+        f"token  {path}: give it to monitor wall --token; its second line is what a browser asks "
+        "for once"
+    )
+    _print(WallToken(str(path)), text, as_json=as_json)
 
 
 def print_pseudonyms(path: Path, names: Sequence[str], *, as_json: bool) -> None:

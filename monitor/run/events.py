@@ -88,6 +88,15 @@ class OutletReady:
 
 
 @dataclass(frozen=True, slots=True)
+class WallReady:
+    """A wall serves browsers."""
+
+    url: str
+    endpoint: str
+    """Address of the monitor's alerts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Owned:
     """The partitions that a worker has from now on."""
 
@@ -95,7 +104,14 @@ class Owned:
 
 
 Ready = (
-    HubReady | ScorerReady | SourceReady | GatewayReady | WorkerReady | BridgeReady | OutletReady
+    HubReady
+    | ScorerReady
+    | SourceReady
+    | GatewayReady
+    | WorkerReady
+    | BridgeReady
+    | OutletReady
+    | WallReady
 )
 
 

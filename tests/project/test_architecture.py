@@ -50,6 +50,7 @@ ORDER = (
     "monitor.stages",
     "monitor.bridges",
     "monitor.kafka",
+    "monitor.wall",
     "monitor.checks",
     "monitor.commands",
     "monitor.measure",
@@ -97,6 +98,9 @@ OWNERS = {
     "paho": ("monitor/bridges/mqtt.py",),
     "pyarrow": ("replay/files/decoder.py", "monitor/alert_table.py"),
     "pylsl": ("replay/devices/lsl_stream.py", "monitor/bridges/lsl.py"),
+    "starlette": ("monitor/wall/",),
+    "websockets": ("monitor/wall/",),
+    "uvicorn": ("monitor/wall/",),
     "typer": ("monitor/",),
     "rich": ("monitor/",),
 }

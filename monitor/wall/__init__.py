@@ -1,0 +1,1 @@
+"""`monitor wall`: a page that shows a ward in a browser, read-only."""

@@ -1,0 +1,54 @@
+"""The address at which a wall is served: one of this machine, with a port. Pure."""
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+from monitor.text import safe_text
+from pipeline.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAddress:
+    """An address to listen at."""
+
+    host: str
+    """An IP address."""
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the address that a command line names; raise `ConfigError` for none."""
+        wrong = ConfigError(
+            f"{safe_text(text)!r} is no address to serve at: write 127.0.0.1:8080 or [::1]:8080"
+        )
+        try:
+            parts = urlsplit(f"//{text}")
+            host, port = parts.hostname or "", parts.port
+            if port is None or parts.netloc != text or parts.username is not None:
+                raise wrong
+            return cls(
+                str(ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)), port
+            )
+        except ValueError:
+            raise wrong from None
+
+    @property
+    def loopback(self) -> bool:
+        """Whether no other machine reaches it."""
+        return ipaddress.ip_address(self.host).is_loopback
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """The family of its socket."""
+        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+
+    @property
+    def shown_host(self) -> str:
+        """The host as a URL has it."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    def __str__(self) -> str:
+        return f"{self.shown_host}:{self.port}"

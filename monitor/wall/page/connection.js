@@ -1,0 +1,133 @@
+// The WebSocket to the wall's server: decodes its messages (docs/wall.md), answers its pulses, and
+// connects again. All times are seconds of the server's clock.
+
+const UNKNOWN = -32768;
+const VERSION = 1;
+const RETRY_MS = [500, 1000, 2000, 5000];
+
+// The difference of two clocks that drift: the smallest seen in the last minutes belongs to the
+// message that was on its way for the shortest time. What is above it is delay.
+class ClockOffset {
+  constructor() {
+    this.reset();
+  }
+
+  reset() {
+    this.before = this.now = Infinity;
+    this.since = performance.now();
+  }
+
+  take(serverSeconds) {
+    if (performance.now() - this.since > 150_000) {
+      this.before = this.now;
+      this.now = Infinity;
+      this.since = performance.now();
+    }
+    this.now = Math.min(this.now, performance.now() / 1000 - serverSeconds);
+  }
+
+  get known() {
+    return Math.min(this.before, this.now) < Infinity;
+  }
+
+  // Seconds of the server's clock now.
+  get time() {
+    return performance.now() / 1000 - Math.min(this.before, this.now);
+  }
+}
+
+export class Connection {
+  // handlers: patients(list), trends(everySeconds, byNumber), alerts(list, missed), pulse(object),
+  // piece({number, lead, first, epoch, fs, values}, atSeconds), refused().
+  constructor(handlers) {
+    this.handlers = handlers;
+    this.clock = new ClockOffset();
+    this.pulseAt = -Infinity;
+    this.hubAt = -Infinity;
+    this.reason = "";
+    this.failures = 0;
+    this.asked = "";
+    this.open();
+  }
+
+  open() {
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    this.socket = new WebSocket(`${scheme}://${location.host}/live`);
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onopen = () => {
+      this.clock.reset();
+      this.reason = "";
+      this.asked && this.socket.send(this.asked);
+    };
+    this.socket.onmessage = (event) => this.receive(event.data);
+    this.socket.onclose = (event) => this.closed(event);
+  }
+
+  async closed(event) {
+    this.reason = event.reason;
+    const wait = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)];
+    this.failures += 1;
+    try {
+      const answer = await fetch("/session", { cache: "no-store", redirect: "error" });
+      if (answer.status === 401) return this.handlers.refused();
+    } catch {
+      // No server: try again.
+    }
+    setTimeout(() => this.open(), wait);
+  }
+
+  // Ask for the signal of these streams; it is asked again after each new connection.
+  show(numbers, leads) {
+    const asked = JSON.stringify({ show: numbers, leads });
+    if (asked === this.asked) return;
+    this.asked = asked;
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(asked);
+  }
+
+  // Seconds since anything came from the server, and since anything came from the hub.
+  get serverAge() {
+    return performance.now() / 1000 - this.pulseAt;
+  }
+
+  get hubAge() {
+    return this.clock.known ? Math.max(0, this.clock.time - this.hubAt) : Infinity;
+  }
+
+  receive(data) {
+    if (typeof data === "string") {
+      const message = JSON.parse(data);
+      if (message.now_s !== undefined) this.clock.take(message.now_s);
+      if (message.kind === "pulse") {
+        this.socket.send(JSON.stringify({ got: message.id }));
+        this.pulseAt = performance.now() / 1000;
+        this.hubAt = message.hub_at_s;
+        this.failures = 0;
+        this.handlers.pulse(message);
+      } else if (message.kind === "patients") this.handlers.patients(message.patients);
+      else if (message.kind === "trends") this.handlers.trends(message.every_s, message.rates);
+      else if (message.kind === "alerts") this.handlers.alerts(message.alerts, message.missed);
+      return;
+    }
+    const view = new DataView(data);
+    if (view.getUint16(0, true) !== VERSION) return;
+    const now = view.getFloat64(8, true);
+    this.clock.take(now);
+    for (let count = view.getUint16(2, true), at = 16; count > 0; count -= 1) {
+      const length = view.getUint16(at + 6, true);
+      const piece = {
+        number: view.getUint32(at, true),
+        lead: view.getUint16(at + 4, true),
+        first: view.getFloat64(at + 8, true),
+        epoch: view.getUint32(at + 16, true),
+        fs: view.getFloat32(at + 20, true),
+        values: new Float32Array(length),
+      };
+      at += 24;
+      for (let i = 0; i < length; i += 1, at += 2) {
+        const microvolts = view.getInt16(at, true);
+        piece.values[i] = microvolts === UNKNOWN ? NaN : microvolts / 1000;
+      }
+      this.handlers.piece(piece, now);
+    }
+  }
+}

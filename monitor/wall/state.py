@@ -1,0 +1,280 @@
+"""What the wall knows of the ward: one entry a stream, bounded, whatever arrives.
+
+`WallState.receive` takes one decoded public message; `patient`, `pulse` and `alerts_since` return
+what viewers are sent. Text passes through `safe_text` on the way. Times are seconds of the clock
+that is passed in. Pure: no sockets, no clock. Not thread-safe.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from monitor.text import safe_text
+from pipeline.schema.public import (
+    Alert,
+    Gap,
+    Heartbeat,
+    LogReplaced,
+    Received,
+    SignalStrip,
+    Status,
+    SystemReport,
+    Unrecorded,
+    encode_json,
+    is_signal,
+)
+
+MAX_PATIENTS: Final = 1_024
+"""Streams kept. A new one takes the place of one that has ended or is silent, or is not shown."""
+
+FORGOTTEN_AFTER_S: Final = 60.0
+"""A stream without a status for so long may be removed for a new one; one is due each second."""
+
+MAX_ALARMS: Final = 32
+"""Active alarms kept of one stream; more than its rules can raise."""
+
+MAX_ALERTS: Final = 512
+"""Alerts kept for viewers that are behind, and for the list of a new one."""
+
+BREAK_S: Final = 60.0
+"""A gap between alerts, or a replaced log, is shown for so long."""
+
+RATE_EVERY_S: Final = 10.0
+RATES: Final = 360
+"""Rates kept for the trend of each stream: one hour."""
+
+_RANK: Final = {"high": 2, "medium": 1}
+_STATES: Final = ("latched", "ack", "on")
+_REASON: Final = 200
+
+
+@dataclass(slots=True)
+class Patient:
+    """What is known of one stream."""
+
+    number: int
+    """Names it in binary messages; never used again for another one."""
+    name: str
+    status: Status | None = None
+    status_at: float = 0.0
+    alarms: dict[str, Alert] = field(default_factory=dict)
+    """The latest alert of each active alarm, by its episode."""
+    rates: deque[int] = field(default_factory=lambda: deque(maxlen=RATES))
+    """Heart rate in bpm, one each `RATE_EVERY_S`; 0 where there was none."""
+    rate_at: float = -math.inf
+    body: bytes = b""
+    """The patient as viewers are sent it; empty where it has to be encoded again."""
+
+
+class WallState:
+    """The ward."""
+
+    def __init__(self) -> None:
+        self.patients: dict[str, Patient] = {}
+        self.hidden: set[str] = set()
+        """Streams for which there was no place, at most `MAX_PATIENTS` of them."""
+        self.alerts_seen = 0
+        """Alerts received so far: the number of the newest in `alerts_since`."""
+        self._alerts: deque[bytes] = deque(maxlen=MAX_ALERTS)
+        self._system: dict[str, Alert] = {}
+        self._breaks: deque[tuple[float, str]] = deque(maxlen=4)
+        self._recorded, self._fault = True, ""
+        self._silenced = (0.0, 0.0)
+        self._numbers = 0
+
+    # --- what comes in ----------------------------------------------------------------------
+
+    def receive(self, message: Received, now: float) -> Patient | None:
+        """Apply one message that arrived at ``now``; return the patient that it changed, if any."""
+        match message:
+            case Heartbeat():
+                self._recorded, self._fault = message.recorded, message.fault
+            case SystemReport():
+                self._system = {_key(alert): alert for alert in message.alarms[:MAX_ALARMS]}
+            case Gap() | LogReplaced():
+                self._breaks.append((now, safe_text(message.reason, _REASON)))
+            case Unrecorded():
+                return self._take_alert(message.alert, now, recorded=False)
+            case Alert():
+                return self._take_alert(message, now, recorded=True)
+            case Status():
+                return self._take_status(message, now)
+        return None
+
+    def piece_of(self, strip: SignalStrip) -> Patient | None:
+        """Return whose signal a strip is; None if it cannot be signal, or nobody's here."""
+        return self.patients.get(strip.stream) if is_signal(strip) else None
+
+    def _take_status(self, status: Status, now: float) -> Patient | None:
+        self._silenced = (status.silenced_s, now)
+        patient = self._patient(status.stream, now)
+        if patient is None:
+            return None
+        patient.status, patient.status_at, patient.body = status, now, b""
+        patient.alarms = {_key(alert): alert for alert in status.alarms[:MAX_ALARMS]}
+        if now - patient.rate_at >= RATE_EVERY_S:
+            patient.rate_at = now
+            bpm = status.bpm
+            known = bpm is not None and 0 < bpm < 1_000 and not status.ended
+            patient.rates.append(round(bpm) if known and bpm is not None else 0)
+        return patient
+
+    def _take_alert(self, alert: Alert, now: float, *, recorded: bool) -> Patient | None:
+        patient = self._patient(alert.stream, now) if alert.stream else None
+        alarms = patient.alarms if patient is not None else {} if alert.stream else self._system
+        if alert.state == "off":
+            alarms.pop(_key(alert), None)
+        elif _key(alert) in alarms or len(alarms) < MAX_ALARMS:
+            alarms[_key(alert)] = alert
+        self.alerts_seen += 1
+        facts = _alarm(alert) | {
+            "id": self.alerts_seen,
+            "n": None if patient is None else patient.number,
+            "name": safe_text(alert.stream),
+            "utc": safe_text(alert.utc, 32),
+            "recorded": recorded,
+        }
+        self._alerts.append(encode_json(facts))
+        if patient is not None:
+            patient.body = b""
+        return patient
+
+    def _patient(self, name: str, now: float) -> Patient | None:
+        known = self.patients.get(name)
+        if known is not None:
+            return known
+        if len(self.patients) >= MAX_PATIENTS and not self._make_place(now):
+            if len(self.hidden) < MAX_PATIENTS:
+                self.hidden.add(name)
+            return None
+        self._numbers += 1
+        self.hidden.discard(name)
+        self.patients[name] = made = Patient(self._numbers, name, status_at=now)
+        return made
+
+    def _make_place(self, now: float) -> bool:
+        """Return whether a stream could be removed: one that ended, or is silent."""
+        for name, one in self.patients.items():
+            ended = one.status is not None and one.status.ended
+            if (ended and not one.alarms) or now - one.status_at > FORGOTTEN_AFTER_S:
+                del self.patients[name]
+                return True
+        return False
+
+    # --- what goes out ----------------------------------------------------------------------
+
+    def patient(self, one: Patient) -> bytes:
+        """Return a patient as one JSON object."""
+        one.body = one.body or encode_json(_facts(one))
+        return one.body
+
+    def trends(self) -> bytes:
+        """Return the rates of all patients as one JSON message."""
+        rates = {str(one.number): list(one.rates) for one in self.patients.values()}
+        return encode_json({"kind": "trends", "every_s": RATE_EVERY_S, "rates": rates})
+
+    def alerts_since(self, number: int) -> tuple[list[bytes], int]:
+        """Return the alerts after that of this number as JSON, and how many are not kept."""
+        wanted = max(self.alerts_seen - number, 0)
+        kept = list(self._alerts)[-wanted:] if wanted else []
+        return kept, wanted - len(kept)
+
+    def pulse(self, now: float, received_at: float, number: int) -> bytes:
+        """Return what a viewer is sent twice a second, whatever happens, as one JSON message.
+
+        Args:
+            now: the time of the message.
+            received_at: when anything came from the hub for the last time.
+            number: of the pulse, which the viewer sends back.
+        """
+        silenced_s, at = self._silenced
+        system = sorted(self._system.values(), key=urgency, reverse=True)
+        return encode_json(
+            {
+                "kind": "pulse",
+                "id": number,
+                "now_s": now,
+                "hub_at_s": received_at,
+                "recorded": self._recorded,
+                "fault": safe_text(self._fault, _REASON),
+                "silenced_s": max(0.0, silenced_s - (now - at)),
+                "system": [_alarm(alert) for alert in system],
+                "breaks": [text for at, text in self._breaks if now - at < BREAK_S],
+                "patients": [one.number for one in self.patients.values()],
+                "hidden": len(self.hidden),
+            }
+        )
+
+
+def patients_message(bodies: list[bytes], now: float) -> bytes:
+    """Return one JSON message with patients, each already encoded."""
+    return b'{"kind":"patients","now_s":%.6f,"patients":[%b]}' % (now, b",".join(bodies))
+
+
+def alerts_message(bodies: list[bytes], missed: int) -> bytes:
+    """Return one JSON message with alerts, each already encoded."""
+    return b'{"kind":"alerts","missed":%d,"alerts":[%b]}' % (missed, b",".join(bodies))
+
+
+def urgency(alert: Alert) -> tuple[int, bool, int]:
+    """Return how urgent an active alarm is: by priority, about the heart, not acknowledged."""
+    return (
+        _RANK.get(alert.priority, 0),
+        alert.category != "technical",
+        _STATES.index(alert.state) if alert.state in _STATES else 0,
+    )
+
+
+def _key(alert: Alert) -> str:
+    return alert.episode or alert.kind
+
+
+def _alarm(alert: Alert) -> dict[str, Any]:
+    """Return what a viewer shows of an alarm."""
+    begin = alert.time_s if alert.begin_s is None else alert.begin_s
+    return {
+        "key": safe_text(_key(alert), 160),
+        "alarm": safe_text(alert.kind, 48),
+        "category": "technical" if alert.category == "technical" else "physiological",
+        "priority": alert.priority if alert.priority in _RANK else "low",
+        "state": alert.state if alert.state in (*_STATES, "off") else "on",
+        "reason": safe_text(alert.reason, _REASON),
+        "begin_s": _finite(begin),
+        "time_s": _finite(alert.time_s),
+        "epoch": alert.epoch,
+        "count": alert.count or 1,
+    }
+
+
+def _facts(one: Patient) -> dict[str, Any]:
+    """Return what a viewer shows of a patient; ages are for the viewer to compute."""
+    alarms = sorted(one.alarms.values(), key=urgency, reverse=True)
+    facts: dict[str, Any] = {
+        "n": one.number,
+        "name": safe_text(one.name),
+        "alarms": [_alarm(alert) for alert in alarms],
+    }
+    status = one.status
+    if status is not None:
+        facts |= {
+            "state": safe_text(status.state, 24),
+            "reason": safe_text(status.reason, _REASON),
+            "source_fault": safe_text(status.source_fault, _REASON),
+            "fault": safe_text(status.fault, _REASON),
+            "ended": status.ended,
+            "bpm": _finite(status.bpm),
+            "leads": [safe_text(name, 16) for name in (status.leads or [status.lead])[:12]],
+            "time_s": _finite(status.time_s),
+            "epoch": status.epoch,
+            "data_at_s": one.status_at - max(_finite(status.data_age_s) or 0.0, 0.0),
+            "af_share": _finite(status.atrial_fibrillation_share),
+        }
+    return facts
+
+
+def _finite(value: float | None) -> float | None:
+    try:
+        return value if value is not None and math.isfinite(value) else None
+    except OverflowError:  # an integer too large for a float
+        return None

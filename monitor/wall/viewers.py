@@ -1,0 +1,154 @@
+"""The browsers that look at a wall, and what each of them has to be sent.
+
+A viewer has no queue of messages. It has the patients that changed, and is sent each as it is now;
+the number of the last alert that it has, and is sent those after it; and two seconds of signal, of
+which the oldest are dropped. So a slow browser costs bounded memory, delays nobody, and misses
+neither an alarm nor its end. Single-threaded: all of it runs in the server's loop.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from monitor.wall.frames import encode_message, encode_piece
+from monitor.wall.state import Patient, WallState, alerts_message, patients_message
+from pipeline.schema.public import Received, SignalStrip
+
+MAX_VIEWERS: Final = 32
+
+PULSE_S: Final = 0.5
+UNANSWERED: Final = 4
+"""A viewer that has not answered the last so many pulses is behind, and is sent no signal: a full
+buffer on the way would delay the alarms behind it."""
+
+SIGNAL_S: Final = 2.0
+"""Signal kept for a viewer that is behind."""
+
+FIRST_ALERTS: Final = 50
+"""Of the past, for the list of a new viewer."""
+
+MOST_SHOWN: Final = 64
+"""Streams of which a viewer may ask for the signal."""
+
+
+class Viewer:
+    """One browser."""
+
+    def __init__(self, state: WallState, now: float) -> None:
+        self._state = state
+        self.changed = asyncio.Event()
+        """Set when there is something to send."""
+        self._shown: frozenset[int] = frozenset()
+        self._all_leads = False
+        self._patients: dict[int, Patient] = {one.number: one for one in state.patients.values()}
+        self._pieces: deque[tuple[float, bytes]] = deque()
+        self._alerts = max(state.alerts_seen - FIRST_ALERTS, 0)
+        self._pulse = self._answered = 0
+        self._pulse_at = now
+        self._trends_sent = False
+
+    def ask(self, shown: Iterable[int], *, all_leads: bool) -> None:
+        """Send the signal of these streams from now on, of the lead in use or of all leads."""
+        self._shown, self._all_leads = frozenset(shown), all_leads
+
+    def answer(self, pulse: int) -> None:
+        """Take note that the viewer has a pulse, and with it all that was sent before."""
+        if self._answered < pulse <= self._pulse:
+            self._answered = pulse
+
+    @property
+    def behind(self) -> bool:
+        """Whether it has not answered for a while."""
+        return self._pulse - self._answered >= UNANSWERED
+
+    def wants(self, number: int) -> bool:
+        """Return whether it shows the signal of a stream."""
+        return number in self._shown
+
+    def leads_of(self, strip: SignalStrip) -> Sequence[int]:
+        """Return the leads of a strip that it shows."""
+        return range(len(strip.signals)) if self._all_leads else (strip.in_use,)
+
+    def add_piece(self, piece: bytes, now: float) -> None:
+        """Take a piece of signal; drop what is older than `SIGNAL_S`."""
+        self._pieces.append((now, piece))
+        while self._pieces[0][0] < now - SIGNAL_S:
+            self._pieces.popleft()
+
+    def add_patient(self, patient: Patient) -> None:
+        """Take note that a patient changed."""
+        self._patients[patient.number] = patient
+
+    def due(self, now: float, received_at: float) -> list[bytes | str]:
+        """Return the messages that are due, the most important first: text, or bytes of signal.
+
+        Args:
+            now: time of the messages.
+            received_at: when anything came from the hub for the last time.
+        """
+        out: list[bytes | str] = []
+        if not self._trends_sent:
+            self._trends_sent = True
+            out.append(self._state.trends().decode())
+        alerts, missed = self._state.alerts_since(self._alerts)
+        if alerts:
+            self._alerts = self._state.alerts_seen
+            out.append(alerts_message(alerts, missed).decode())
+        if self._patients:
+            bodies = [self._state.patient(one) for one in self._patients.values()]
+            self._patients.clear()
+            out.append(patients_message(bodies, now).decode())
+        if now >= self._pulse_at:
+            self._pulse, self._pulse_at = self._pulse + 1, now + PULSE_S
+            out.append(self._state.pulse(now, received_at, self._pulse).decode())
+        if self._pieces and not self.behind:
+            out.append(encode_message([piece for _, piece in self._pieces], now))
+            self._pieces.clear()
+        return out
+
+
+class Wall:
+    """The ward and all who look at it."""
+
+    def __init__(self, now: float) -> None:
+        self.state = WallState()
+        self.viewers: set[Viewer] = set()
+        self.received_at = now
+        """When anything came from the hub for the last time; at first, when this began."""
+
+    def open(self, now: float) -> Viewer | None:
+        """Return a new viewer; None if there are `MAX_VIEWERS`."""
+        if len(self.viewers) >= MAX_VIEWERS:
+            return None
+        viewer = Viewer(self.state, now)
+        self.viewers.add(viewer)
+        return viewer
+
+    def close(self, viewer: Viewer) -> None:
+        """Forget a viewer."""
+        self.viewers.discard(viewer)
+
+    def take(self, messages: Sequence[Received], now: float) -> None:
+        """Apply messages that arrived at ``now``, and tell the viewers."""
+        self.received_at = now
+        for message in messages:
+            if isinstance(message, SignalStrip):
+                self._pass_on(message, now)
+            elif (patient := self.state.receive(message, now)) is not None:
+                for viewer in self.viewers:
+                    viewer.add_patient(patient)
+        for viewer in self.viewers:
+            viewer.changed.set()
+
+    def _pass_on(self, strip: SignalStrip, now: float) -> None:
+        patient = self.state.piece_of(strip)
+        if patient is None:
+            return
+        pieces: dict[int, bytes] = {}
+        for viewer in self.viewers:
+            if viewer.wants(patient.number):
+                for lead in viewer.leads_of(strip):
+                    if lead not in pieces:
+                        pieces[lead] = encode_piece(patient.number, strip, lead)
+                    viewer.add_piece(pieces[lead], now)

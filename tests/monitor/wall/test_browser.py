@@ -1,0 +1,130 @@
+"""The page in a headless Chromium: what somebody in front of the wall sees."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.wall import Ward, alarm, running_wall
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no {CHROMIUM}"),
+]
+
+MARKUP = "<img src=x onerror=alert(1)><b>bed</b>"
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return a browser."""
+    with playwright.sync_playwright() as one:
+        started = one.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@contextmanager
+def shown(browser: Any, url: str, width: int = 1280, height: int = 720) -> Iterator[Any]:
+    """Show a page; an error of its scripts, or something that its policy forbids, is a failure."""
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(PATIENCE_MS)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: faults.append("a dialog"))
+    page.on("console", lambda line: faults.append(line.text) if "Content" in line.text else None)
+    page.goto(url)
+    try:
+        yield page
+        assert faults == []
+    finally:
+        page.close()
+
+
+def picture(page: Any, name: str) -> str:
+    """Return the strip of a patient as a picture."""
+    cell = page.locator(".cell", has_text=name)
+    return str(cell.locator(".trace canvas").evaluate("canvas => canvas.toDataURL()"))
+
+
+def test_a_ward_is_seen_and_a_dead_hub_greys_it(browser: Any) -> None:
+    """A strip moves; an alarm is there within a second, first; silence is said, and sound asked."""
+    with (
+        Ward("bed-1", "bed-2", "bed-3") as ward,
+        running_wall(ward.endpoint) as url,
+        shown(browser, url) as page,
+    ):
+        page.wait_for_function("document.querySelectorAll('.cell .trace canvas').length === 3")
+        before = picture(page, "bed-2")
+        page.wait_for_function(
+            "before => [...document.querySelectorAll('.cell .trace canvas')]"
+            ".every(canvas => canvas.toDataURL() !== before)",
+            arg=before,
+        )
+        assert page.locator("#sound").inner_text() == "Sound is off"
+        assert page.locator("#contact").inner_text().startswith("live")
+
+        raised = time.monotonic()
+        ward.raise_alarm(alarm("bed-3"))
+        page.wait_for_selector("#alarm:not([hidden])", state="attached")
+        assert time.monotonic() - raised < 1.0
+        assert "ASYSTOLE  bed-3" in page.locator("#alarm").inner_text()
+        first = "[...document.querySelectorAll('.cell')].find(c => c.style.order === '0')"
+        page.wait_for_function(f"{first}.querySelector('.name').textContent === 'bed-3'")
+
+        ward.stop()
+        page.wait_for_selector("body.lost")
+        assert "NO CONTACT WITH THE HUB" in page.locator("#lost").inner_text()
+        assert "grayscale" in page.locator("#middle").evaluate("e => getComputedStyle(e).filter")
+
+
+def test_names_stay_text_and_no_patient_in_alarm_is_hidden(browser: Any) -> None:
+    """Twenty patients on a phone: what the page has no place for is named above it."""
+    names = [f"bed-{n}" for n in range(19)]
+    with (
+        Ward(*names, MARKUP) as ward,
+        running_wall(ward.endpoint) as url,
+        shown(browser, url, 390, 844) as page,
+    ):
+        page.wait_for_function(
+            "document.querySelectorAll('#counts')[0].textContent.startsWith('20 ')"
+        )
+        for name in (*names[5:], MARKUP):
+            ward.alarms[name] = [alarm(name, reason=MARKUP)]
+        page.wait_for_function(
+            "document.querySelectorAll('.cell[data-priority]').length"
+            " + document.querySelectorAll('#chips:not([hidden]) button').length >= 15"
+        )
+        seen = page.evaluate(
+            "[...document.querySelectorAll('.cell .name, #chips button')].map(e => e.textContent)"
+        )
+        assert all(any(text.startswith(name) for text in seen) for name in (*names[5:], MARKUP))
+        assert page.locator("body b img, #grid img, #chips img").count() == 0
+
+
+def test_one_patient_is_opened_and_closed_by_keys(browser: Any) -> None:
+    """And the tiles are a key away."""
+    with (
+        Ward("bed-1", "bed-2") as ward,
+        running_wall(ward.endpoint) as url,
+        shown(browser, url) as page,
+    ):
+        page.wait_for_function("document.querySelectorAll('.cell .trace canvas').length === 2")
+        page.locator(".cell", has_text="bed-2").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("body[data-view=large]")
+        assert page.locator(".cell").count() == 1
+        page.wait_for_selector(".cell .trace canvas")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("body[data-view=strips]")
+        page.keyboard.press("v")
+        page.wait_for_selector("body[data-view=tiles]")
+        page.locator("#sound").click()
+        page.wait_for_function("document.getElementById('sound').textContent === 'Sound is on'")

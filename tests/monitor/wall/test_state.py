@@ -1,0 +1,214 @@
+"""What the wall knows of the ward, and what each viewer is sent of it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from monitor.wall import state, viewers
+from monitor.wall.state import WallState
+from monitor.wall.viewers import SIGNAL_S, UNANSWERED, Viewer, Wall
+from pipeline.schema.public import (
+    Alert,
+    Heartbeat,
+    LogReplaced,
+    Received,
+    SignalStrip,
+    Status,
+    Unrecorded,
+)
+from tests.support.wall import alarm, published
+
+
+def status(stream: str, *alarms: Alert, **fields: Any) -> Status:
+    """Return a status."""
+    facts: dict[str, Any] = {"state": "normal", "fs_hz": 360.0, "sample": 0, "time_s": 10.0}
+    return Status(stream=stream, alarms=list(alarms), **{**facts, **fields})
+
+
+def strip(stream: str, first: int) -> SignalStrip:
+    """Return a tenth of a second of signal."""
+    return SignalStrip(stream=stream, first_sample=first, fs_hz=360.0, mv=[0.0] * 36)
+
+
+def shown(known: WallState, stream: str) -> dict[str, Any]:
+    """Return a patient as a viewer is sent it."""
+    facts: dict[str, Any] = json.loads(known.patient(known.patients[stream]))
+    return facts
+
+
+def filled(*messages: Received) -> WallState:
+    """Return what is known after some messages, one a second."""
+    known = WallState()
+    for now, message in enumerate(messages):
+        known.receive(message, float(now))
+    return known
+
+
+def messages(viewer: Viewer, now: float) -> dict[str, dict[str, Any]]:
+    """Return the text messages that are due, by kind."""
+    due = [json.loads(one) for one in viewer.due(now, now) if isinstance(one, str)]
+    return {one["kind"]: one for one in due}
+
+
+def test_the_worst_alarm_of_a_patient_comes_first() -> None:
+    """By priority, then about the heart, then not acknowledged."""
+    known = filled(
+        status(
+            "a",
+            alarm("a", "signal_lost", "medium", category="technical"),
+            alarm("a", "run", "medium", state="ack"),
+            alarm("a", "tachycardia", "medium"),
+            alarm("a", "beats", "low"),
+            alarm("a", "asystole", "high", state="latched"),
+        )
+    )
+    kinds = [one["alarm"] for one in shown(known, "a")["alarms"]]
+    assert kinds == ["asystole", "tachycardia", "run", "signal_lost", "beats"]
+
+
+def test_an_alarm_is_shown_at_once_and_ends_at_once() -> None:
+    """By its alerts, before the next status; one that is not recorded as well."""
+    known = filled(status("a"), Unrecorded(alert=published(alarm("a"))))
+    assert [one["state"] for one in shown(known, "a")["alarms"]] == ["on"]
+    known.receive(published(alarm("a", state="ack")), 2.0)
+    assert [one["state"] for one in shown(known, "a")["alarms"]] == ["ack"]
+    known.receive(published(alarm("a", state="off")), 3.0)
+    assert shown(known, "a")["alarms"] == []
+
+
+def test_an_alarm_may_be_the_first_message_of_a_patient() -> None:
+    """It is shown without a state and a rate."""
+    known = filled(published(alarm("a")))
+    assert shown(known, "a")["alarms"][0]["alarm"] == "asystole"
+
+
+def test_text_that_steers_or_misleads_is_replaced() -> None:
+    """Controls and marks of direction; markup stays text, for the page to show as such."""
+    name, reason = "<b>a\u202e", "<img src=x>\x1b[2J"
+    known = filled(status(name, alarm(name, reason=reason), reason=reason, source_fault="\x07"))
+    facts = shown(known, name)
+    assert (facts["name"], facts["reason"]) == ("<b>a\ufffd", "<img src=x>\ufffd[2J")
+    assert facts["source_fault"] == "\ufffd"
+
+
+def test_what_is_no_number_is_not_shown() -> None:
+    """JSON has none, and a browser would not parse it."""
+    known = filled(status("a", bpm=float("nan"), data_age_s=float("inf"), time_s=float("nan")))
+    facts = shown(known, "a")
+    assert (facts["bpm"], facts["time_s"], facts["data_at_s"]) == (None, None, 0.0)
+
+
+def test_patients_are_bounded_and_those_in_alarm_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new one takes the place of one that ended; otherwise it is counted as hidden."""
+    monkeypatch.setattr(state, "MAX_PATIENTS", 2)
+    known = filled(status("a", alarm("a"), ended=True), status("b"), status("c"))
+    assert list(known.patients) == ["a", "b"]
+    assert json.loads(known.pulse(3.0, 3.0, 1))["hidden"] == 1
+    known.receive(status("b", ended=True), 4.0)
+    known.receive(status("c"), 5.0)
+    assert [(one.name, one.number) for one in known.patients.values()] == [("a", 1), ("c", 3)]
+    assert json.loads(known.pulse(5.0, 5.0, 1))["hidden"] == 0
+
+
+def test_a_pulse_says_what_concerns_the_system() -> None:
+    """Its alarms, gaps between alerts for a minute, the log, the pause of the sound."""
+    replaced = LogReplaced(log_id="b", seq=0, old_log_id="a", old_seq=4, reason="another")
+    known = filled(
+        Heartbeat(log_id="a", last_seq=0, low_water_seq=0, recorded=False, fault="disk full"),
+        replaced,
+        status("a", silenced_s=100.0),
+        published(alarm("", "no_scorer", "medium", category="technical")),
+    )
+    said = json.loads(known.pulse(12.0, 11.5, 9))
+    assert (said["id"], said["now_s"], said["hub_at_s"]) == (9, 12.0, 11.5)
+    assert (said["recorded"], said["fault"], said["silenced_s"]) == (False, "disk full", 90.0)
+    assert [one["alarm"] for one in said["system"]] == ["no_scorer"]
+    assert said["breaks"] == [replaced.reason]
+    assert json.loads(known.pulse(70.0, 70.0, 10))["breaks"] == []
+
+
+def test_the_trend_has_a_rate_each_ten_seconds() -> None:
+    """Of the last hour; 0 where none was known."""
+    known = WallState()
+    for now in range(25):
+        known.receive(status("a", bpm=60.4 + now if now < 15 else None), float(now))
+    assert json.loads(known.trends())["rates"] == {"1": [60, 70, 0]}
+
+
+# --- viewers ----------------------------------------------------------------------------------
+
+
+def test_a_new_viewer_is_sent_everything_and_then_what_changes() -> None:
+    """The ward, the trends, a pulse; then only the patients with a new message."""
+    wall = Wall(0.0)
+    wall.take([status("a"), status("b")], 0.0)
+    viewer = wall.open(0.0)
+    assert viewer is not None
+    first = messages(viewer, 0.0)
+    assert {one["name"] for one in first["patients"]["patients"]} == {"a", "b"}
+    assert first["pulse"]["patients"] == [1, 2]
+    wall.take([status("b")], 0.1)
+    assert viewer.changed.is_set()
+    later = messages(viewer, 0.1)
+    assert [one["name"] for one in later["patients"]["patients"]] == ["b"]
+    assert "pulse" not in later
+
+
+def test_the_signal_is_sent_of_what_is_shown_alone() -> None:
+    """In the lead in use, or in all leads."""
+    wall = Wall(0.0)
+    wall.take([status("a"), status("b")], 0.0)
+    viewer, other = wall.open(0.0), wall.open(0.0)
+    assert viewer is not None
+    assert other is not None
+    viewer.ask([1], all_leads=False)
+    wall.take([strip("a", 0), strip("b", 0), strip("nobody", 0)], 0.1)
+    sent = [one for one in viewer.due(0.1, 0.1) if isinstance(one, bytes)]
+    assert [len(one) for one in sent] == [16 + 24 + 2 * 36]
+    assert not [one for one in other.due(0.1, 0.1) if isinstance(one, bytes)]
+
+
+def test_a_viewer_that_is_behind_misses_signal_and_no_alarm() -> None:
+    """It is sent no signal until it answers, then the newest; alerts and states all along."""
+    wall = Wall(0.0)
+    wall.take([status("a")], 0.0)
+    viewer = wall.open(0.0)
+    assert viewer is not None
+    viewer.ask([1], all_leads=False)
+    for n in range(UNANSWERED):
+        viewer.due(0.5 * n, 0.0)
+    assert viewer.behind
+    for n in range(100):
+        wall.take([strip("a", 36 * n), status("a")], 10.0 + n / 10)
+    wall.take([published(alarm("a")), published(alarm("a", state="off"))], 20.0)
+    held = viewer.due(20.0, 20.0)
+    assert not [one for one in held if isinstance(one, bytes)]
+    texts = {one["kind"]: one for one in (json.loads(text) for text in held)}
+    assert [one["state"] for one in texts["alerts"]["alerts"]] == ["on", "off"]
+    assert len(texts["patients"]["patients"]) == 1
+    viewer.answer(UNANSWERED)
+    (signal,) = [one for one in viewer.due(20.0, 20.0) if isinstance(one, bytes)]
+    assert len(signal) <= 16 + (SIGNAL_S * 10 + 1) * (24 + 2 * 36)
+
+
+def test_alerts_that_are_not_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A viewer that was away for long is told how many it does not see."""
+    monkeypatch.setattr(viewers, "FIRST_ALERTS", 0)
+    wall = Wall(0.0)
+    viewer = wall.open(0.0)
+    assert viewer is not None
+    wall.take([published(alarm("a", sample=n)) for n in range(state.MAX_ALERTS + 5)], 0.0)
+    said = messages(viewer, 0.0)["alerts"]
+    assert (len(said["alerts"]), said["missed"]) == (state.MAX_ALERTS, 5)
+
+
+def test_there_is_a_most_of_viewers() -> None:
+    """One more is refused until another has gone."""
+    wall = Wall(0.0)
+    opened = [wall.open(0.0) for _ in range(viewers.MAX_VIEWERS)]
+    assert None not in opened
+    assert wall.open(0.0) is None
+    assert opened[0] is not None
+    wall.close(opened[0])
+    assert wall.open(0.0) is not None

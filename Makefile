@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 
-.PHONY: help demo docs release test test-slow check lint soak nightly kills bytes cluster bench figures weights cards stress alarms picture lock clean
+.PHONY: help demo docs release test test-slow check lint soak nightly kills bytes cluster bench figures weights cards stress alarms picture wall-pictures lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -124,6 +124,9 @@ alarms: $(READY) ## Measure the alarms on every database that is there; write do
 
 picture: $(READY) ## Draw the README's picture of the dashboard
 	$(BIN)/python -m monitor.measure.picture docs/dashboard.svg
+
+wall-pictures: $(READY) ## Draw the pictures of docs/wall.md, with /usr/bin/chromium
+	$(BIN)/python -m tests.support.wall_pictures docs
 
 lock: ## Write requirements.lock again, after a change of dependencies or constraints.txt; needs uv
 	uv pip compile pyproject.toml --all-extras --constraint constraints.txt \

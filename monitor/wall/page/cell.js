@@ -90,7 +90,8 @@ export class Cell {
     setText(this.state, text);
     this.element.dataset.state = stale ? "stale" : patient.state ?? "";
     const known = Number.isFinite(patient.bpm) && !patient.ended && age < 10;
-    setText(this.bpm, known ? patient.bpm.toFixed(0) : "–");
+    setText(this.bpm, known ? patient.bpm.toFixed(0) : "--");
+    this.bpm.classList.toggle("unknown", !known);
   }
 
   setRates(rates, every) {

@@ -51,7 +51,7 @@ class Ward:
     whom it is.
     """
 
-    def __init__(self, *streams: str, signal_hz: float = 10.0) -> None:
+    def __init__(self, *streams: str, signal_hz: float = 10.0, status_s: float = 0.25) -> None:
         self.port = free_ports()
         self.endpoint = f"tcp://127.0.0.1:{self.port}"
         self.alarms: dict[str, list[Alert]] = {}
@@ -60,7 +60,7 @@ class Ward:
         """What statuses have besides."""
         self._seq = 0
         self._streams = streams
-        self._every_s = 1 / signal_hz
+        self._every_s, self._status_s = 1 / signal_hz, status_s
         self._more: queue.Queue[tuple[str, Public]] = queue.Queue()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -92,7 +92,7 @@ class Ward:
                         strip, sent[i] = _strip(name, i, sent[i], int(now * FS) + 1)
                         publisher.publish(f"signal/{name}", encode_json(strip))
                 if now >= due["status"]:
-                    due["status"] = now + 0.25
+                    due["status"] = now + self._status_s
                     for i, name in enumerate(self._streams):
                         status = self._status(name, i, now)
                         publisher.publish(f"status/{name}", encode_json(status))

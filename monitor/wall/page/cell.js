@@ -12,6 +12,7 @@ const STATES = {
   not_analysable: "not analysable",
 };
 const MOST_RATES = 360;
+const LEAST_RATES = 60; // a trend that has just begun is not squeezed into an hour
 
 function made(parent, tag, className) {
   const element = parent.appendChild(document.createElement(tag));
@@ -43,7 +44,7 @@ export class Cell {
     setText(made(vitals, "span", "label"), "HR");
     this.bpm = made(vitals, "output", "bpm");
     this.trend = made(vitals, "canvas", "trend");
-    this.trend.title = "Heart rate, last hour";
+    this.trend.title = "Heart rate of the last hour, lines at 60 and 100";
     this.strips = new Strips(this.traces);
     this.update(patient);
   }
@@ -89,6 +90,8 @@ export class Cell {
     else if (patient.state === "not_analysable" && patient.reason) text += `: ${patient.reason}`;
     setText(this.state, text);
     this.element.dataset.state = stale ? "stale" : patient.state ?? "";
+    const { clientWidth, clientHeight } = this.trend;
+    if (this.trendSize !== `${clientWidth} ${clientHeight}`) this.drawTrend();
     const known = Number.isFinite(patient.bpm) && !patient.ended && age < 10;
     setText(this.bpm, known ? patient.bpm.toFixed(0) : "--");
     this.bpm.classList.toggle("unknown", !known);
@@ -112,6 +115,7 @@ export class Cell {
 
   drawTrend() {
     const { clientWidth: width, clientHeight: height } = this.trend;
+    this.trendSize = `${width} ${height}`;
     if (!width || !height || this.rates.length < 2) return;
     const ratio = devicePixelRatio || 1;
     this.trend.width = Math.round(width * ratio);
@@ -120,9 +124,10 @@ export class Cell {
     const known = this.rates.filter((bpm) => bpm > 0);
     const low = Math.min(50, ...known) - 5;
     const high = Math.max(110, ...known) + 5;
-    const x = (i) => (1 - (this.rates.length - 1 - i) / (MOST_RATES - 1)) * this.trend.width;
+    const places = Math.max(LEAST_RATES, this.rates.length) - 1;
+    const x = (i) => (1 - (this.rates.length - 1 - i) / places) * this.trend.width;
     const y = (bpm) => (1 - (bpm - low) / (high - low)) * this.trend.height;
-    context.strokeStyle = "#3a4a52";
+    context.strokeStyle = "#223038";
     context.lineWidth = ratio;
     for (const bpm of [60, 100]) {
       context.beginPath();

@@ -257,7 +257,6 @@ addEventListener("keydown", (event) => {
 });
 addEventListener("resize", () => {
   refreshedAt = 0;
-  for (const cell of cells.values()) cell.drawTrend();
 });
 // The screen of a wall must not go dark; where the browser cannot promise that, the system has to.
 const keepAwake = () => navigator.wakeLock?.request("screen").catch(() => {});

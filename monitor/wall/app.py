@@ -118,8 +118,8 @@ def _guarded(app: ASGIApp, access: Access) -> ASGIApp:
 
 async def _serve(websocket: WebSocket, wall: Wall) -> None:
     """Send a viewer what is due, and take its answers, until either end closes."""
-    viewer = wall.open(time.monotonic())
     await websocket.accept()
+    viewer = wall.open(time.monotonic())
     if viewer is None:
         await websocket.close(AGAIN_LATER, "too many viewers")
         return

@@ -111,6 +111,8 @@ def serve_wall(
             timeout_graceful_shutdown=_GOODBYE_S,
         )
         config.load()
+        if config.ws_protocol_class is None:  # uvicorn would serve a page that stays empty
+            raise ModuleNotFoundError("no WebSocket", name="websockets")
         config.ssl = tls
         logging.getLogger("uvicorn").setLevel(logging.ERROR)
         port = listener.getsockname()[1]

@@ -1,10 +1,12 @@
 """Who may see a wall: hosts, origins, tokens, sessions."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from monitor.commands.keys import make_wall_token
 from monitor.wall.access import Access
 from monitor.wall.addresses import HttpAddress
 from monitor.wall.token import SESSION_S, Token
@@ -28,6 +30,19 @@ def test_a_token_is_kept_closed_and_matches_in_any_spelling(tmp_path: Path) -> N
     assert loaded.matches(f" {text.replace('-', '').upper()} ")
     for other in ("", text[:-1], text + "a", "é" * 32, "a" * 10_000):
         assert not loaded.matches(other)
+
+
+def test_the_command_prints_the_file_and_never_the_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a line, or as one object."""
+    for name in ("one", "two"):
+        path = tmp_path / name
+        make_wall_token(path, as_json=name == "two")
+        out = capsys.readouterr().out
+        assert str(path) in out
+        assert path.read_text().splitlines()[1] not in out
+    assert json.loads(out) == {"wall_token": str(path)}
 
 
 @pytest.mark.parametrize(

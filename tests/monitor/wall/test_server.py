@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+import uvicorn
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -359,6 +360,16 @@ def test_a_missing_library_names_the_extra(
         "monitor: this command needs uvicorn, which is not installed: pip install "
         "'ecg-monitor[wall]'\n"
     )
+
+
+def test_without_a_websocket_it_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page would stay empty: the library that is missing is named instead."""
+    monkeypatch.setattr(
+        uvicorn.Config, "load", lambda self: vars(self).update(ws_protocol_class=None)
+    )
+    with pytest.raises(ModuleNotFoundError) as missing:
+        serve_wall("tcp://127.0.0.1:1", WallOptions("127.0.0.1:0"), lambda: True)
+    assert missing.value.name == "websockets"
 
 
 @pytest.mark.system

@@ -278,12 +278,17 @@ class RecordSource:
         for piece_first in range(first, self._last, self._piece_length):
             piece_last = min(piece_first + self._piece_length, self._last)
             samples, flags = self._reader.read(piece_first, piece_last)
-            for at in range(0, piece_last - piece_first, length):
+            flagged = set[int]()  # the blocks with a flag, by number
+            if flags is not None:
+                flagged.update(
+                    (np.flatnonzero(np.atleast_2d(flags).any(axis=0)) // length).tolist()
+                )
+            for n, at in enumerate(range(0, piece_last - piece_first, length)):
                 cut = slice(at, at + length)
                 yield SampleBlock(
                     first_sample=piece_first + at,
                     samples=samples[..., cut],
-                    flags=None if flags is None else flags[..., cut],
+                    flags=flags[..., cut] if flags is not None and n in flagged else None,
                     epoch=epoch,
                 )
 

@@ -27,7 +27,6 @@ from pipeline.schema.messages import (
     End,
     Hello,
     Refused,
-    encode,
     numbered,
 )
 from pipeline.signal.samples import SampleBlock
@@ -234,6 +233,8 @@ class IngestClient:
             stamp_s=block.stamp_s,
             unreadable=unreadable,
             fault=fault,
+            session=self._session,
+            number=0 if self._queue else self._number + 1,  # so `_numbered` need not copy it
         )
 
     def _offer(self, chunk: Chunk) -> None:
@@ -291,14 +292,13 @@ class IngestClient:
             self._send_hello()
         while self._queue and not self._asked and len(self._unanswered) < self._credit:
             if not self._send_first():
-                return
+                break
 
     def _send_first(self) -> bool:
         message = self._queue[0]
         if not message.number:
-            content = self._numbered(message.content)
-            message = Outgoing(content, self._number + 1, encode(content))
-        if not self._line.send(message.frame):
+            message = Outgoing(self._numbered(message.content), self._number + 1)
+        if not self._line.send(message.content):
             return False
         if message.number > self._number:
             self._number, self._shed, self._unreadable = message.number, 0, 0
@@ -307,23 +307,24 @@ class IngestClient:
         self._queue.popleft()
         self._unanswered.add(message.number)
         self._buffer.append(message)
-        self._buffered_bytes += len(message.frame)
+        self._buffered_bytes += message.held_bytes
         if self._buffered_bytes > BUFFER_BYTES:
-            self._buffered_bytes -= len(self._buffer.popleft().frame)
+            self._buffered_bytes -= self._buffer.popleft().held_bytes
             self._buffer[0] = self._buffer[0].after_loss()
         return True
 
     def _numbered(self, content: Chunk | End) -> Chunk | End:
         """Return the next message with its number, and what was dropped before it."""
-        facts = {"shed": self._shed, "unreadable": self._unreadable}
-        if isinstance(content, Chunk):
-            facts["unreadable"] += content.unreadable
+        if content.number == self._number + 1 and not (self._shed or self._unreadable):
+            return content
+        more = content.unreadable if isinstance(content, Chunk) else 0
+        facts = {"shed": self._shed, "unreadable": self._unreadable + more}
         return numbered(content, self._session, self._number + 1, **facts)
 
     def _send_hello(self) -> None:
         """Ask how far the hub is; where that is not possible, connect again."""
         hello = Hello(stream=self._stream, session=self._session, resume=self._resume)
-        if not self._asked and self._line.send(encode(hello)):
+        if not self._asked and self._line.send(hello):
             self._asked = True
             self._answered_at = time.monotonic()
         elif self._line.renew():
@@ -357,7 +358,7 @@ class IngestClient:
         if answer.session == self._session:
             self._written = True
             while self._buffer and self._buffer[0].number <= answer.written:
-                self._buffered_bytes -= len(self._buffer.popleft().frame)
+                self._buffered_bytes -= self._buffer.popleft().held_bytes
         elif self._written and answer.known and answer.epoch >= (self._first_epoch or 0):
             raise EndpointError(f"another source has taken {self._stream} over")
         if answer.missing and not self._asked:
@@ -385,13 +386,12 @@ class IngestClient:
         while len(self._queue) > first:
             oldest = self._queue[first].content
             assert isinstance(oldest, Chunk)
-            n = oldest.n
             if self._next[1] - oldest.end <= QUEUE_S * self._fs_hz:
                 return
             del self._queue[first]
-            self._shed += n
+            self._shed += oldest.n
             self._unreadable += oldest.unreadable
-            self.shed_samples += n
+            self.shed_samples += oldest.n
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final, Protocol, Self
 
 from pipeline.schema.bundles import answers_in, bundled
-from pipeline.schema.messages import Accepted, Refused
+from pipeline.schema.messages import Accepted, Chunk, End, Hello, Refused, encode
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Dealer, wait
 from pipeline.transport.zmq_socket import DATA_FRAME_BYTES
@@ -29,8 +29,8 @@ _MOST_BYTES: Final = DATA_FRAME_BYTES - 4_096
 class Line(Protocol):
     """What an `IngestClient` needs of its connection."""
 
-    def send(self, frame: bytes) -> bool:
-        """Send an encoded message; False if there is no connection, or its queue is full."""
+    def send(self, message: Hello | Chunk | End) -> bool:
+        """Send a message; False if there is no connection, or its queue is full."""
         ...
 
     def answers(self) -> Iterator[Accepted | Refused]:
@@ -63,8 +63,12 @@ class OwnLine:
         self._hub = Dealer(connect=ingest, keys=keys)
         self._opened_at = time.monotonic()
 
-    def send(self, frame: bytes) -> bool:
+    def send(self, message: Hello | Chunk | End) -> bool:
         """As `Line`."""
+        return self.send_frame(encode(message))
+
+    def send_frame(self, frame: bytes) -> bool:
+        """Send what is encoded; returns as `send`."""
         return self._hub.send(frame)
 
     def answers(self) -> Iterator[Accepted | Refused]:
@@ -95,10 +99,10 @@ class SharedLine:
 
     def __init__(self, ingest: str, keys: ClientKeys | None = None) -> None:
         self._own = OwnLine(ingest, keys)
-        self._frames: list[bytes] = []
-        """Messages that the next `flush` sends,"""
+        self._messages: list[Hello | Chunk | End] = []
+        """What that the next `flush` sends,"""
         self._bundles: deque[bytes] = deque()
-        """and bundles that the connection did not take yet."""
+        """and frames that the connection did not take yet."""
         self._heard_at = time.monotonic()
         self._answers: dict[str, deque[Accepted | Refused]] = {}
 
@@ -113,18 +117,18 @@ class SharedLine:
             if (answers := self._answers.get(answer.stream)) is not None:
                 answers.append(answer)
 
-    def send(self, frame: bytes) -> bool:
+    def send(self, message: Hello | Chunk | End) -> bool:
         """Send a message with the next `flush`; False while the last one waits."""
         if self._bundles:
             return False
-        self._frames.append(frame)
+        self._messages.append(message)
         return True
 
     def flush(self) -> None:
         """Send what the streams have sent."""
-        self._bundles.extend(bundled(self._frames, _MOST_BYTES))
-        self._frames.clear()
-        while self._bundles and self._own.send(self._bundles[0]):
+        self._bundles.extend(bundled(self._messages, _MOST_BYTES))
+        self._messages.clear()
+        while self._bundles and self._own.send_frame(self._bundles[0]):
             self._bundles.popleft()
 
     def wait(self, timeout_s: float) -> None:
@@ -141,7 +145,7 @@ class SharedLine:
             return True
         if not self._own.renew():
             return False
-        self._frames.clear()
+        self._messages.clear()
         self._bundles.clear()
         return True
 
@@ -159,9 +163,9 @@ class StreamLine:
         self._shared = shared
         self._answers = answers
 
-    def send(self, frame: bytes) -> bool:
+    def send(self, message: Hello | Chunk | End) -> bool:
         """As `Line`."""
-        return self._shared.send(frame)
+        return self._shared.send(message)
 
     def answers(self) -> Iterator[Accepted | Refused]:
         """As `Line`."""

@@ -3,9 +3,12 @@
 Pure: no sockets, no clock.
 """
 
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
-from pipeline.schema.messages import Chunk, End, after_loss, encode
+from pipeline.schema.messages import Chunk, End, after_loss
+
+_MESSAGE_BYTES: Final = 256
+"""Beside the samples."""
 
 
 class Start(NamedTuple):
@@ -23,12 +26,17 @@ class Outgoing(NamedTuple):
     content: Chunk | End
     number: int = 0
     """0 until it is sent."""
-    frame: bytes = b""
+
+    @property
+    def held_bytes(self) -> int:
+        """About how much memory it takes."""
+        if isinstance(self.content, End):
+            return _MESSAGE_BYTES
+        return _MESSAGE_BYTES + self.content.samples.nbytes + self.content.flags.nbytes
 
     def after_loss(self) -> Self:
         """Return it marked as one whose source no longer has the messages before it."""
-        content = after_loss(self.content)
-        return self._replace(content=content, frame=encode(content))
+        return self._replace(content=after_loss(self.content))
 
     def leaves_out(self, written: int) -> bool:
         """Return whether the hub would wait in vain for one between ``written`` and this one.

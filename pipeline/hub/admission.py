@@ -12,11 +12,12 @@ unread, then it gives no credit. Not thread-safe: runs in the hub's loop. Units:
 hub's clock.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from pipeline.hub.dispatch import Dispatcher
 from pipeline.hub.gathering import MANY, MOST_S, SHORT_S
-from pipeline.schema.messages import Chunk, GivenUp
+from pipeline.schema.messages import GivenUp
 from pipeline.scoring.beat import Beat
 from pipeline.stream.session import StreamSession
 from pipeline.stream.streams import Streams
@@ -137,15 +138,18 @@ class Admission:
         if self._waits(name) and now - self._full_since.get(name, now) >= _HOLD_S:
             raise NoCreditError
 
-    def on_taken(self, chunk: Chunk) -> int:
-        """Record that a chunk was taken in; return the credit that it takes."""
-        name, taken = chunk.stream, 1
-        if chunk.n <= SHORT_S * chunk.fs_hz:
+    def on_taken(self, name: str, fs_hz: float, lengths: Sequence[int]) -> list[int]:
+        """Record that chunks of a stream were taken in; return the credit that each takes.
+
+        ``lengths`` are their samples of each lead.
+        """
+        short = SHORT_S * fs_hz
+        taken = [1 if n <= short else _LONG for n in lengths]
+        if taken[-1] == 1:
             self._short.add(name)
         else:
-            taken = _LONG
             self._short.discard(name)
-        self._under_way[name] = self._under_way.get(name, 0) + taken
+        self._under_way[name] = self._under_way.get(name, 0) + sum(taken)
         return taken
 
     def holds(self, name: str, now: float) -> bool:

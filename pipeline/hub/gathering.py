@@ -13,8 +13,11 @@ Pure: no sockets, no clock. Units: seconds of the hub's clock, samples of the so
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from pipeline.schema.bundles import joined
-from pipeline.schema.messages import Chunk
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.schema.columns import ChunkRows, as_one
+from pipeline.schema.messages import NO_FLAGS, Chunk
 from pipeline.stream.session import StreamSession
 from pipeline.transport.sockets import Peer
 
@@ -61,25 +64,69 @@ NOBODY: Final = Sender(Peer(), False)
 class Gathered:
     """Chunks of one stream, each the continuation of the one before."""
 
-    __slots__ = ("arrivals", "chunks", "due_at", "ends", "sender", "since")
+    __slots__ = (
+        "_first", "_flags", "_last", "_unreadable", "arrivals", "due_at", "ends", "numbers",
+        "pieces", "plain", "sender", "since",
+    )  # fmt: skip
 
-    def __init__(self, since: float, due_at: int = 0, sender: Sender = NOBODY) -> None:
+    def __init__(
+        self, first: Chunk, since: float, due_at: int = 0, sender: Sender = NOBODY
+    ) -> None:
+        """Begin with a chunk that arrived at ``since``."""
         self.since = since
         self.due_at = due_at
         """Position whose sample completes the window of a beat; 0 for none."""
         self.sender = sender
         """Of all of them."""
-        self.chunks: list[Chunk] = []
+        self._first = first
+        self._flags: dict[int, NDArray[np.uint8]] = {}
+        """Of those that have any, by place."""
+        self._unreadable = 0
+        self.pieces: list[NDArray[np.float32]] = []
+        """The samples of each,"""
+        self.numbers: list[int] = []
+        """its number,"""
         self.arrivals: list[float] = []
-        """When each of them arrived."""
+        """when it arrived,"""
         self.ends: list[int] = []
-        """Where each of them ends."""
+        """and where it ends."""
+        self.add(first, since)
 
     def add(self, chunk: Chunk, at: float) -> None:
         """Add the chunk that follows, which arrived at a time."""
-        self.chunks.append(chunk)
+        if chunk.flags.size:
+            self._flags[len(self.pieces)] = chunk.flags
+        self._unreadable += chunk.unreadable
+        self._last = chunk
+        self.plain = not chunk.fault and chunk.stamp_s is None
+        """Whether the next one may simply go on."""
+        self.pieces.append(chunk.samples)
+        self.numbers.append(chunk.number)
         self.arrivals.append(at)
         self.ends.append(chunk.end)
+
+    def add_row(self, chunks: ChunkRows, row: int, at: float) -> bool:
+        """Add what follows, if a row of a frame does; return whether it was added."""
+        epoch, number, first_sample, n, kind, flagged = chunks.rows[row]
+        last = self._last
+        if (
+            number != self.numbers[-1] + 1
+            or first_sample != self.ends[-1]
+            or epoch != last.epoch
+            or chunks.sessions[row] != last.session
+            or not self.plain
+        ):
+            return False
+        of_all = chunks.kinds[kind]
+        if of_all.fs_hz != last.fs_hz or of_all.leads != last.leads:
+            return False
+        if flagged:
+            self._flags[len(self.pieces)] = chunks.flags[row]
+        self.pieces.append(chunks.samples[row])
+        self.numbers.append(number)
+        self.arrivals.append(at)
+        self.ends.append(first_sample + n)
+        return True
 
     @property
     def parts(self) -> tuple[list[int], list[float]]:
@@ -88,9 +135,9 @@ class Gathered:
 
     def continued_by(self, chunk: Chunk) -> bool:
         """Return whether ``chunk`` is of the same source and begins where the last one ended."""
-        last = self.chunks[-1]
+        last = self._last
         return (
-            chunk.number == last.number + 1
+            chunk.number == self.numbers[-1] + 1
             and chunk.first_sample == self.ends[-1]
             and chunk.epoch == last.epoch
             and chunk.session == last.session
@@ -103,12 +150,26 @@ class Gathered:
     @property
     def seconds(self) -> float:
         """How long they are together."""
-        first = self.chunks[0]
-        return (self.ends[-1] - first.first_sample) / first.fs_hz
+        return (self.ends[-1] - self._first.first_sample) / self._first.fs_hz
 
     def as_one(self) -> Chunk:
         """Return them as one chunk, which has the number of the last."""
-        return joined(self.chunks)
+        first, pieces = self._first, self.pieces
+        if len(pieces) == 1:
+            return first
+        flags = NO_FLAGS
+        if self._flags:
+            none = (np.zeros(piece.shape, np.uint8) for piece in pieces)
+            parts = [self._flags.get(place, its) for place, its in enumerate(none)]
+            flags = np.concatenate(parts, axis=-1)
+        return as_one(
+            first,
+            self._last,
+            number=self.numbers[-1],
+            samples=np.concatenate(pieces, axis=-1),
+            flags=flags,
+            unreadable=self._unreadable,
+        )
 
 
 class Gathering:
@@ -146,22 +207,22 @@ class Gathering:
             and not state.ending
         )
 
-    def begin(self, session: StreamSession, now: float, sender: Sender) -> Gathered:
-        """Return the chunks of a stream, of which none has waited."""
+    def begin(self, chunk: Chunk, session: StreamSession, now: float, sender: Sender) -> Gathered:
+        """Let ``chunk`` wait, of a stream of which none has waited; return what waits of it."""
         stream = session.stream
-        self._waiting[stream.name] = gathered = Gathered(now, stream.beat_due_at, sender)
+        gathered = Gathered(chunk, now, stream.beat_due_at, sender)
+        self._waiting[stream.name] = gathered
         return gathered
 
-    def add(self, gathered: Gathered, chunk: Chunk, now: float) -> bool:
-        """Let ``chunk`` wait with others; return whether all should be taken at once."""
-        gathered.add(chunk, now)
-        seconds, chunks = gathered.seconds, len(gathered.chunks)
+    def added(self, stream: str, gathered: Gathered) -> bool:
+        """Note what was added to what waits of a stream; return whether to take all at once."""
+        seconds, chunks = gathered.seconds, len(gathered.pieces)
         if (
             seconds >= self.longest_s
             or chunks >= ENOUGH_CHUNKS
             or 0 < gathered.due_at < gathered.ends[-1]
         ):
-            self._enough[chunk.stream] = None
+            self._enough[stream] = None
         return seconds >= MOST_S or chunks >= MOST_S / SHORT_S
 
     def take(self, stream: str) -> Gathered | None:

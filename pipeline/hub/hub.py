@@ -64,10 +64,10 @@ _HEARTBEAT_S: Final = 0.25
 _STATUS_S: Final = 1.0
 _STRIP_S: Final = 0.1
 
-_READ_S: Final = 0.02
+_READ_S: Final = 0.04
 """Where many streams are live, their samples are read as often,"""
 
-_COMMIT_S: Final = 0.02
+_COMMIT_S: Final = 0.04
 """what has become known is committed as often, and at once with an alert,"""
 
 _WATCH_S: Final = 0.1

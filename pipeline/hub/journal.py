@@ -330,9 +330,10 @@ class Journal:
             gathered = waiting.get(event.stream)
             if gathered is None or not gathered.continued_by(event):
                 self._apply_gathered(event.stream, waiting)
-                gathered = waiting[event.stream] = Gathered(arrived_at)
-            gathered.add(event, arrived_at)
-            if len(gathered.chunks) >= _TOGETHER:
+                gathered = waiting[event.stream] = Gathered(event, arrived_at)
+            else:
+                gathered.add(event, arrived_at)
+            if len(gathered.pieces) >= _TOGETHER:
                 self._apply_gathered(event.stream, waiting)
             return concerned
         for name in concerned:

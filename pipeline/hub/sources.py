@@ -16,6 +16,7 @@ from pipeline.hub.counters import HubCounters
 from pipeline.hub.gathering import Gathering, Sender, gather_s
 from pipeline.hub.journal import Journal
 from pipeline.schema.bundles import Bundle, decode_from_source, encode_answers
+from pipeline.schema.columns import ChunkRows
 from pipeline.schema.messages import (
     Accepted,
     Chunk,
@@ -52,11 +53,18 @@ class _Unanswered(NamedTuple):
     """A message of a source that waits for its `Accepted`."""
 
     peer: Peer
-    message: Hello | Chunk | End
-    missing: bool
-    """Whether it was not taken, for one before it has not arrived."""
+    stream: str
+    session: str
+    number: int
+    """0 for a question."""
     bundled: bool
     """Whether it came in a frame for many streams, and is answered in one."""
+    missing: bool = False
+    """Whether it was not taken, for one before it has not arrived."""
+    asks: bool = False
+    """Whether it is a question,"""
+    resume: bool = False
+    """of a source that goes on for another."""
     taken: int = 0
     """Credit that is given back with the answer."""
 
@@ -96,8 +104,8 @@ class Sources:
         self._gathering = Gathering()
         self._rest: deque[tuple[Peer, Hello | Chunk | End, bool]] = deque()
         """Messages of a frame for many streams that are still to be taken."""
-        self._begun = 0
-        """Streams that have begun in this turn."""
+        self._left = self._begun = 0
+        """Messages that this turn may still take, and streams that have begun in it."""
         self._unanswered: list[_Unanswered] = []
         self._senders: dict[str, Peer] = {}
         """The connection over which the source of a stream sent last,"""
@@ -112,12 +120,12 @@ class Sources:
         """Take in what has arrived."""
         self._gathering.longest_s = gather_s(self._admission.open_streams)
         most = max(_MESSAGES_A_TURN, 2 * len(self._streams.sessions))
-        left, self._begun = most, 0
+        self._left, self._begun = most, 0
         for peer, message, bundled in self._arrived(most, now):
             if message is not None:
                 self._take(peer, message, now, bundled=bundled)
-            left -= 1
-            if left <= 0 or self._begun >= _BEGUN_A_TURN:
+            self._left -= 1
+            if self._left <= 0 or self._begun >= _BEGUN_A_TURN:
                 break
         else:
             self._all_read_at, self._unread_since = now, None
@@ -142,12 +150,15 @@ class Sources:
                 self._refuse(peer, stream_named_in(frame), error, now)
                 yield peer, None, False
                 continue
-            if isinstance(message, Bundle):
+            if isinstance(message, ChunkRows):
+                self._gather_rows(peer, message, now)
+            elif isinstance(message, Bundle):
                 self._rest.extend((peer, one, True) for one in message.messages)
-                while self._rest:
-                    yield self._rest.popleft()
             else:
                 yield peer, message, False
+                continue
+            while self._rest:
+                yield self._rest.popleft()
 
     @property
     def has_rest(self) -> bool:
@@ -181,7 +192,35 @@ class Sources:
         except WireError as error:
             self._refuse(peer, message.stream, error, now)
             return
-        self._unanswered.append(_Unanswered(peer, message, missing, bundled, taken))
+        one = _Unanswered(peer, message.stream, message.session, 0, bundled, missing, taken=taken)
+        if isinstance(message, Hello):
+            one = one._replace(asks=True, resume=message.resume)
+        else:
+            one = one._replace(number=message.number)
+        self._unanswered.append(one)
+
+    def _gather_rows(self, peer: Peer, chunks: ChunkRows, now: float) -> None:
+        """Let chunks wait with those of their stream that they follow; keep the others as messages.
+
+        As `_gathers` does, but without a message for each.
+        """
+        gathering, sender, may_send = self._gathering, Sender(peer, True), peer.rights.may_send
+        for row, name in enumerate(chunks.streams):
+            gathered = gathering.of(name)
+            if (
+                gathered is None
+                or gathered.sender != sender
+                or not may_send(name)
+                or not gathered.add_row(chunks, row, now)
+            ):
+                try:
+                    self._rest.append((peer, chunks.chunk(row), True))
+                except WireError as error:
+                    self._refuse(peer, None, error, now)
+            else:
+                self._left -= 1
+                if gathering.added(name, gathered):
+                    self._take_gathered(name)
 
     def _gathers(self, peer: Peer, chunk: Chunk, now: float, *, bundled: bool) -> bool:
         """Let a chunk wait for the next of its stream, if it may; raise as `_admit` does."""
@@ -195,10 +234,12 @@ class Sources:
                 return False
             self._admission.require_credit(name, now)
             self._senders[name] = peer
-            gathered = self._gathering.begin(session, now, Sender(peer, bundled))
+            gathered = self._gathering.begin(chunk, session, now, Sender(peer, bundled))
         elif gathered.sender != (peer, bundled) or not gathered.continued_by(chunk):
             return False
-        if self._gathering.add(gathered, chunk, now):
+        else:
+            gathered.add(chunk, now)
+        if self._gathering.added(name, gathered):
             self._take_gathered(name)
         return True
 
@@ -207,17 +248,18 @@ class Sources:
         gathered = self._gathering.take(name)
         if gathered is None:
             return
+        chunk, (peer, bundled) = gathered.as_one(), gathered.sender
         self._streams.sessions[name].have_arrived(*gathered.parts)
-        self._apply(gathered.as_one(), gathered.arrivals[-1])
-        peer, bundled = gathered.sender
-        taken = [self._admission.on_taken(chunk) for chunk in gathered.chunks]
+        self._apply(chunk, gathered.arrivals[-1])
+        lengths = [piece.shape[-1] for piece in gathered.pieces]
+        taken = self._admission.on_taken(name, chunk.fs_hz, lengths)
         if bundled:  # one answer stands for all
-            last = gathered.chunks[-1]
-            self._unanswered.append(_Unanswered(peer, last, False, True, sum(taken)))
+            one = _Unanswered(peer, name, chunk.session, chunk.number, True, taken=sum(taken))
+            self._unanswered.append(one)
         else:
             self._unanswered += [
-                _Unanswered(peer, chunk, False, False, one)
-                for chunk, one in zip(gathered.chunks, taken, strict=True)
+                _Unanswered(peer, name, chunk.session, number, False, taken=one)
+                for number, one in zip(gathered.numbers, taken, strict=True)
             ]
 
     def _refuse(self, peer: Peer, stream: str | None, error: WireError, now: float) -> None:
@@ -258,7 +300,7 @@ class Sources:
             self._apply(event, now)
             self._begun += isinstance(event, Opened)
             if isinstance(event, Chunk):
-                taken += self._admission.on_taken(event)
+                taken += self._admission.on_taken(name, event.fs_hz, [event.n])[0]
                 self._remember(name, peer)
         return taken
 
@@ -302,25 +344,21 @@ class Sources:
         held = []
         together: dict[Peer, dict[tuple[str, bool, bool], Accepted]] = {}
         for one in self._unanswered:
-            peer, message, missing, bundled, taken = one
-            name, resume, number = message.stream, False, 0
-            if isinstance(message, Hello):
-                resume = message.resume
-            elif not missing and self._admission.holds(name, now):
-                held.append(one)
-                continue
-            else:
-                number = message.number
-                if taken:
-                    self._admission.on_answered(name, taken)
+            name = one.stream
+            if not (one.asks or one.missing):
+                if self._admission.holds(name, now):
+                    held.append(one)
+                    continue
+                if one.taken:
+                    self._admission.on_answered(name, one.taken)
             answer = self._progress(
-                name, message.session, resume=resume, number=number, missing=missing
+                name, one.session, resume=one.resume, number=one.number, missing=one.missing
             )
-            if bundled:  # the last answer of a kind stands for those before it
-                of_peer = together.setdefault(peer, {})
-                of_peer[name, isinstance(message, Hello), missing] = answer
+            if one.bundled:  # the last answer of a kind stands for those before it
+                of_peer = together.setdefault(one.peer, {})
+                of_peer[name, one.asks, one.missing] = answer
             else:
-                self._socket.send(peer, encode(answer))
+                self._socket.send(one.peer, encode(answer))
         self._unanswered = held
         for peer, answers in together.items():
             for frame in encode_answers(list(answers.values())):

@@ -21,7 +21,7 @@ from pipeline.kafka.ownership import check
 from pipeline.kafka.senders import Handed, Senders, handed
 from pipeline.kafka.skipped import Skipped
 from pipeline.kafka.topics import partition_of
-from pipeline.schema.bundles import Bundle, decode_from_source
+from pipeline.schema.bundles import messages_from_source
 from pipeline.schema.messages import (
     Accepted,
     Chunk,
@@ -169,11 +169,11 @@ class Gateway:
 
     def _receive(self, peer: Peer, frame: bytes, now: float) -> None:
         try:
-            message = decode_from_source(frame)
+            messages = messages_from_source(frame)
         except WireError as error:
             self._refuse(peer, stream_named_in(frame), error)
             return
-        for one in message.messages if isinstance(message, Bundle) else (message,):
+        for one in messages:
             self._take(peer, one, now)
 
     def _take(self, peer: Peer, message: Hello | Chunk | End, now: float) -> None:

@@ -5,14 +5,14 @@ memory: no sockets, no clock.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Final
+from itertools import groupby
+from typing import Annotated, Final, cast
 
 import msgspec
-import numpy as np
 
 from pipeline.errors import WireError
+from pipeline.schema.columns import ChunkRows, Columns, encode_columns, fits, rows_in
 from pipeline.schema.messages import (
-    NO_FLAGS,
     Accepted,
     Chunk,
     End,
@@ -25,6 +25,15 @@ from pipeline.schema.wire_arrays import from_array, to_array
 
 MAX_BUNDLE: Final = 256
 """Messages in one frame: some milliseconds of the hub's time."""
+
+_MESSAGE_BYTES: Final = 1_536
+"""Of the names and numbers of a message,"""
+
+_ROW_BYTES: Final = 192
+"""of those of a chunk in columns,"""
+
+_NAME_BYTES: Final = 260
+"""and of the name of a lead: 64 characters of four bytes each."""
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, tag="bundle"):
@@ -45,20 +54,30 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, tag="answers"):
     messages: list[Accepted | Refused]
 
 
-_decoder: msgspec.msgpack.Decoder[Message | Bundle | Answers] = msgspec.msgpack.Decoder(
-    Message | Bundle | Answers, dec_hook=to_array
+_decoder: msgspec.msgpack.Decoder[Message | Bundle | Columns | Answers] = msgspec.msgpack.Decoder(
+    Message | Bundle | Columns | Answers, dec_hook=to_array
 )
 _encoder = msgspec.msgpack.Encoder(enc_hook=from_array)
 
 
-def decode_from_source(frame: bytes) -> Hello | Chunk | End | Bundle:
+def decode_from_source(frame: bytes) -> Hello | Chunk | End | Bundle | ChunkRows:
     """Return what a source sent in ``frame``, or raise `WireError`."""
     message = _decoded(frame)
+    if isinstance(message, Columns):
+        return rows_in(message)
     if isinstance(message, Bundle):
         return Bundle(messages=[checked(one) for one in message.messages])
     if not isinstance(message, Hello | Chunk | End):
         raise WireError(f"{type(message).__name__} on the ingest socket")
     return checked(message)
+
+
+def messages_from_source(frame: bytes) -> Sequence[Hello | Chunk | End]:
+    """Return all messages that a source sent in ``frame``, or raise `WireError`."""
+    message = decode_from_source(frame)
+    if isinstance(message, ChunkRows):
+        return message.chunks()
+    return message.messages if isinstance(message, Bundle) else (message,)
 
 
 def answers_in(frame: bytes) -> list[Accepted | Refused]:
@@ -78,47 +97,38 @@ def encode_answers(messages: Sequence[Accepted | Refused]) -> Iterator[bytes]:
         yield _encoder.encode(Answers(messages=list(messages[first : first + MAX_BUNDLE])))
 
 
-def bundled(frames: Sequence[bytes], most_bytes: int) -> Iterator[bytes]:
-    """Yield encoded messages, in order, in bundles that hold up to ``most_bytes`` of them."""
-    first, size = 0, 0
-    for n, frame in enumerate(frames):
-        if n > first and (size + len(frame) > most_bytes or n - first == MAX_BUNDLE):
-            yield _bundle(frames[first:n])
-            first, size = n, 0
-        size += len(frame)
-    if frames:
-        yield _bundle(frames[first:])
+def bundled(messages: Sequence[Hello | Chunk | End], most_bytes: int) -> Iterator[bytes]:
+    """Yield the frames that carry messages, in order, each of about ``most_bytes`` at most.
+
+    Chunks that simply go on travel in columns, all else in bundles.
+    """
+    for in_columns, run in groupby(messages, _in_columns):
+        together: list[Hello | Chunk | End] = []
+        size = 0
+        for message in run:
+            more = _ROW_BYTES if in_columns else _MESSAGE_BYTES
+            if isinstance(message, Chunk):
+                names = len(message.leads) + (message.lead != "")
+                more += message.samples.nbytes + message.flags.nbytes + _NAME_BYTES * names
+            if together and (size + more > most_bytes or len(together) == MAX_BUNDLE):
+                yield _frame(together, in_columns=in_columns)
+                together, size = [], 0
+            together.append(message)
+            size += more
+        yield _frame(together, in_columns=in_columns)
 
 
-def joined(chunks: Sequence[Chunk]) -> Chunk:
-    """Return chunks that follow on each other as one, which has the number of the last."""
-    first, last = chunks[0], chunks[-1]
-    if first is last:
-        return first
-    flags = NO_FLAGS
-    if any(chunk.flags.size for chunk in chunks):
-        parts = [
-            chunk.flags if chunk.flags.size else np.zeros(chunk.samples.shape, np.uint8)
-            for chunk in chunks
-        ]
-        flags = np.concatenate(parts, axis=-1)
-    return msgspec.structs.replace(
-        last,
-        first_sample=first.first_sample,
-        samples=np.concatenate([chunk.samples for chunk in chunks], axis=-1),
-        flags=flags,
-        shed=first.shed,
-        unkept=first.unkept,
-        unreadable=sum(chunk.unreadable for chunk in chunks),
-    )
+def _in_columns(message: Hello | Chunk | End) -> bool:
+    return isinstance(message, Chunk) and fits(message)
 
 
-def _bundle(frames: Sequence[bytes]) -> bytes:
-    """Return messages that are encoded already, in one frame."""
-    return _encoder.encode({"type": "bundle", "messages": [msgspec.Raw(one) for one in frames]})
+def _frame(messages: Sequence[Hello | Chunk | End], *, in_columns: bool) -> bytes:
+    if in_columns:
+        return encode_columns(cast(Sequence[Chunk], messages))
+    return _encoder.encode(Bundle(messages=list(messages)))
 
 
-def _decoded(frame: bytes) -> Message | Bundle | Answers:
+def _decoded(frame: bytes) -> Message | Bundle | Columns | Answers:
     try:
         return _decoder.decode(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -1,5 +1,6 @@
 """When the samples of a stream arrived, for the latencies of its beats. Pure."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from pipeline.schema.state import State, field
@@ -41,6 +42,26 @@ class ArrivalTimes:
         else:
             arrivals.add(end, at)
         arrivals.forget_before(end - self._kept)
+
+    def record_all(self, ends: Sequence[int], arrivals: Sequence[float]) -> None:
+        """Record, as `record` one by one, when the samples before each of ``ends`` had arrived."""
+        if not ends:
+            return
+        times = self._arrivals
+        latest_s = times.latest_s if len(times) else None
+        samples, seconds = list[int](), list[float]()
+        for end, at in zip(ends, arrivals, strict=True):
+            if latest_s is not None and 0 <= at - latest_s < TOGETHER_S:
+                if samples:
+                    samples[-1] = end
+                else:
+                    times.move_latest(end)
+            else:
+                samples.append(end)
+                seconds.append(at)
+                latest_s = at
+        times.add_all(samples, seconds)
+        times.forget_before(ends[-1] - self._kept)
 
     def of(self, sample: int) -> float | None:
         """Return when ``sample`` arrived; the nearest known time for one too old or missing."""

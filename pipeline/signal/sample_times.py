@@ -1,6 +1,7 @@
 """Times of samples, in order, in two arrays: a list of pairs takes eight times the memory. Pure."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Annotated, Final, Self
 
 import numpy as np
@@ -65,6 +66,15 @@ class SampleTimes:
         state.samples[state.end], state.seconds[state.end] = sample, at
         state.end += 1
 
+    def add_all(self, samples: Sequence[int], seconds: Sequence[float]) -> None:
+        """Add entries behind all others."""
+        state, n = self.state, len(samples)
+        if state.end + n > len(state.samples):
+            self._make_room(n)
+        state.samples[state.end : state.end + n] = samples
+        state.seconds[state.end : state.end + n] = seconds
+        state.end += n
+
     def move_latest(self, sample: int) -> None:
         """Give the time of the last entry to a later ``sample``."""
         self.state.samples[self.state.end - 1] = sample
@@ -92,9 +102,10 @@ class SampleTimes:
         at = bisect_right(state.samples, sample, state.begin, state.end)
         return float(state.seconds[min(at, state.end - 1)])
 
-    def _make_room(self) -> None:
-        """Move the entries to the front of arrays with room for some more."""
-        self._put(self.samples, self.seconds, len(self) + len(self) // 8 + _FIRST_SIZE)
+    def _make_room(self, more: int = 1) -> None:
+        """Move the entries to the front of arrays with room for so many ``more``, or some more."""
+        room = len(self) // 8 + max(more, _FIRST_SIZE)
+        self._put(self.samples, self.seconds, len(self) + room)
 
     def _put(self, samples: NDArray[np.int64], seconds: NDArray[np.float64], size: int) -> None:
         state, n = self.state, len(samples)

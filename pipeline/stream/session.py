@@ -181,9 +181,7 @@ class StreamSession:
 
     def have_arrived(self, ends: Sequence[int], arrivals: Sequence[float]) -> None:
         """Record when the samples before each of ``ends`` arrived, ahead of the chunk with them."""
-        times = ArrivalTimes(self.stream.fs_hz, self.stream.state.arrivals)
-        for end, at in zip(ends, arrivals, strict=True):
-            times.record(end, at)
+        ArrivalTimes(self.stream.fs_hz, self.stream.state.arrivals).record_all(ends, arrivals)
 
     def begins_again_at(self, chunk: Chunk, now: float) -> bool:
         """Return whether a chunk of a new source begins this silent stream again.

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from hypothesis import strategies as st
 
 from pipeline.constants import CLASSES, WINDOW_SAMPLES
-from pipeline.schema.bundles import bundled
 from pipeline.schema.messages import (
     Accepted,
     Chunk,
@@ -157,8 +157,8 @@ def of_sources(draw: st.DrawFn) -> Maker:
         return makers[0]
 
     def make(ward: Ward, peer: str) -> bytes:
-        [frame] = bundled([one(ward, peer) for one in makers], 2**30)
-        return frame
+        raw = [msgspec.Raw(one(ward, peer)) for one in makers]
+        return msgspec.msgpack.encode({"type": "bundle", "messages": raw})
 
     return make
 

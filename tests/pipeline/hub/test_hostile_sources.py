@@ -115,7 +115,7 @@ def test_of_a_turn_no_more_than_the_credit_is_taken(tmp_path: Path) -> None:
         one.accepted(source, chunk(1))
         for _ in range(CHUNKS_UNDER_WAY):
             admission.require_credit("s", 0.0)
-            admission.on_taken(chunk(1))
+            admission.on_taken("s", 360.0, [360])
         with pytest.raises(NoCreditError):
             admission.require_credit("s", 0.0)
         source.send(encode(chunk(2)))

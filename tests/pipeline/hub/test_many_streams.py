@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.hub.admission import CHUNKS_UNDER_WAY, NoCreditError
-from pipeline.hub.gathering import GATHER_S, LONGEST_GATHER_S, MANY, gather_s
+from pipeline.hub.gathering import GATHER_S, LONGEST_GATHER_S, MANY, Gathered, gather_s
 from pipeline.schema.bundles import answers_in, bundled
-from pipeline.schema.messages import Accepted, Chunk, Refused, encode
+from pipeline.schema.columns import columns_of, rows_in
+from pipeline.schema.messages import FLAG_LEAD_OFF, Accepted, Chunk, Refused
 from pipeline.signal.samples import SampleBlock, in_blocks
 from pipeline.stream.streams import FORGOTTEN_S, MAX_STREAMS
 from pipeline.transport.sockets import Dealer
@@ -98,8 +99,48 @@ def _beats(history: History) -> int:
 
 def short(name: str, number: int, **fields: object) -> Chunk:
     """Return the ``number``-th chunk of 20 ms of a stream."""
-    first = SHORT * (number - 1)
-    return chunk(number, np.zeros(SHORT), stream=name, first_sample=first, **fields)
+    facts = {"samples": np.full(SHORT, number), "first_sample": SHORT * (number - 1)}
+    return chunk(number, stream=name, **{**facts, **fields})
+
+
+def test_chunks_that_follow_are_one() -> None:
+    """With the samples and flags of all, what the first lost, and the number of the last."""
+    off = np.full(SHORT, FLAG_LEAD_OFF, np.uint8)
+    gathered = Gathered(short("s", 4, shed=5), 0.0)
+    assert gathered.as_one().number == 4
+    for one in (short("s", 5, flags=off, unreadable=2), short("s", 6, unreadable=1)):
+        assert gathered.continued_by(one)
+        gathered.add(one, 0.1)
+    one = gathered.as_one()
+    assert (one.number, one.first_sample, one.end) == (6, 3 * SHORT, 6 * SHORT)
+    assert (one.shed, one.unreadable) == (5, 3)
+    assert one.samples.tolist() == [4.0] * SHORT + [5.0] * SHORT + [6.0] * SHORT
+    assert one.flags.tolist() == [0] * SHORT + [FLAG_LEAD_OFF] * SHORT + [0] * SHORT
+
+
+def test_rows_that_follow_are_what_messages_would_be() -> None:
+    """One after the other, with their flags; nothing else is added."""
+    off = np.full(SHORT, FLAG_LEAD_OFF, np.uint8)
+    chunks = [short("s", 1), short("s", 2, flags=off), short("s", 3)]
+    together, in_rows = Gathered(chunks[0], 0.0), Gathered(chunks[0], 0.0)
+    for one in chunks[1:]:
+        together.add(one, 0.1)
+        assert in_rows.add_row(rows_in(columns_of([one])), 0, 0.1)
+    assert in_rows.parts == together.parts
+    for name in Chunk.__struct_fields__:
+        np.testing.assert_array_equal(
+            getattr(in_rows.as_one(), name), getattr(together.as_one(), name)
+        )
+    for other in (
+        {"first_sample": 3 * SHORT + 1}, {"epoch": 1}, {"session": "b"},
+        {"fs_hz": 250.0},
+        {"leads": ["I", "V1"], "lead": "I", "samples": np.zeros((2, SHORT), "<f4")},
+    ):  # fmt: skip
+        row = columns_of([short("s", 4, **other)])
+        assert not in_rows.add_row(rows_in(row), 0, 0.2)
+    assert not in_rows.add_row(rows_in(columns_of([short("s", 5, first_sample=21)])), 0, 0.2)
+    for one in (short("s", 1, fault="no"), short("s", 1, stamp_s=1.0)):
+        assert not Gathered(one, 0.0).add_row(rows_in(columns_of([chunks[1]])), 0, 0.1)
 
 
 class Ward:
@@ -111,9 +152,9 @@ class Ward:
         self.answers: list[Accepted | Refused] = []
 
     def send(self, *messages: Chunk) -> None:
-        """Send messages in one frame, and let the hub turn until it has read them."""
-        [frame] = bundled([encode(one) for one in messages], 1 << 17)
-        until(lambda: self.source.send(frame) or bool(self.turn()))
+        """Send messages in a frame or a few, and let the hub turn until it has read them."""
+        for frame in bundled(messages, 1 << 17):
+            until(lambda frame=frame: self.source.send(frame) or bool(self.turn()))
         for _ in range(4):
             self.turn()
 
@@ -237,7 +278,7 @@ def test_many_streams_that_begin_at_once_do_not_hold_up_the_hub(tmp_path: Path) 
     names = [f"new-{n}" for n in range(100)]
     with hub_by_hand(tmp_path / "log") as one:
         ward = Ward(one)
-        [frame] = bundled([encode(short(name, 1)) for name in names], 1 << 17)
+        [frame] = bundled([short(name, 1) for name in names], 1 << 17)
         until(lambda: ward.source.send(frame))
         begun = [0]
         while begun[-1] < len(names):
@@ -264,7 +305,7 @@ def test_short_chunks_have_credit_for_as_long_as_they_wait(tmp_path: Path) -> No
         assert answer.credit * SHORT / 360.0 > LONGEST_GATHER_S
         for _ in range(answer.credit):
             one.hub._admission.require_credit("bed", 0.0)
-            one.hub._admission.on_taken(short("bed", 2))
+            one.hub._admission.on_taken("bed", 360.0, [SHORT])
         with pytest.raises(NoCreditError):
             one.hub._admission.require_credit("bed", 0.0)
         one.hub._admission.on_answered("bed", answer.credit)

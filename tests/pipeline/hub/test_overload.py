@@ -8,7 +8,7 @@ import pytest
 from pipeline.alarms.system import STALE_S
 from pipeline.clients.ingest import IngestClient
 from pipeline.schema.bundles import bundled
-from pipeline.schema.messages import Hello, encode
+from pipeline.schema.messages import Hello
 from pipeline.schema.public import BeatNote, Public, Status
 from pipeline.signal.samples import SampleBlock
 from pipeline.transport.sockets import wait
@@ -141,7 +141,7 @@ def test_a_source_that_waits_for_credit_is_not_silent(
 
 def test_a_source_whose_samples_may_wait_in_the_socket_is_not_silent(tmp_path: Path) -> None:
     """A hub that has not read all that came cannot know."""
-    hello = encode(Hello(stream="other"))
+    hello = Hello(stream="other")
     [more_than_a_turn_reads] = bundled([hello] * 200, 1 << 17)
     with hub_by_hand(tmp_path / "log") as one:
         one.stop_clock()

@@ -106,8 +106,8 @@ def test_a_source_of_many_streams_sends_them_in_one_frame() -> None:
     """Each message of it is checked by itself, and answered."""
     with Brokers(partitions=1) as brokers, Gateway(brokers.cluster, ANY) as one:
         streams = ("a", "b", "c")
-        chunks = [encode(chunk(name)) for name in streams]
-        (frame,) = bundled([*chunks, encode(chunk("late", number=3))], most_bytes=1_000_000)
+        chunks = [chunk(name) for name in streams]
+        (frame,) = bundled([*chunks, chunk("late", number=3)], most_bytes=1_000_000)
         answers: list[Message] = []
         with Dealer(connect=one.endpoint) as source:
             until(lambda: source.send(frame))

@@ -1,5 +1,7 @@
 """When samples arrived, to a few milliseconds, in bounded memory."""
 
+from itertools import accumulate, pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,25 @@ def test_every_kept_sample_arrived_when_its_chunk_did(steps: list[tuple[int, flo
         arrived = arrivals.of(sample)
         assert arrived is not None
         assert true[sample] - TOGETHER_S <= arrived <= true[sample] + 1e-9
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(1, 400), st.floats(-0.001, 0.02)), max_size=80),
+    cuts=st.lists(st.integers(0, 80), max_size=4),
+)
+def test_arrivals_that_are_recorded_together_are_those_one_by_one(
+    steps: list[tuple[int, float]], cuts: list[int]
+) -> None:
+    """However many they are, and wherever they are cut."""
+    ends = list(accumulate(samples for samples, _ in steps))
+    times = list(accumulate(wait_s for _, wait_s in steps))
+    alone, together = ArrivalTimes(100.0), ArrivalTimes(100.0)
+    for end, at in zip(ends, times, strict=True):
+        alone.record(end, at)
+    for begin, end in pairwise([0, *sorted(cuts), len(steps)]):
+        together.record_all(ends[begin:end], times[begin:end])
+    for sample in range(max([0, *ends]) + 1):
+        assert together.of(sample) == alone.of(sample)
 
 
 def test_a_chunk_a_sample_takes_little_memory() -> None:

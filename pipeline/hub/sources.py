@@ -34,7 +34,7 @@ from pipeline.stream.streams import MAX_STREAMS, Streams
 from pipeline.transport.sockets import Peer, Router
 
 _MESSAGES_A_TURN: Final = 64
-"""That are read, or twice as many as there are streams, where that is more."""
+"""That are read, or four times as many as there are streams, where that is more."""
 
 _BEGUN_A_TURN: Final = 16
 """Streams that begin: each takes a millisecond."""
@@ -119,7 +119,7 @@ class Sources:
     def receive(self, now: float) -> None:
         """Take in what has arrived."""
         self._gathering.longest_s = gather_s(self._admission.open_streams)
-        most = max(_MESSAGES_A_TURN, 2 * len(self._streams.sessions))
+        most = max(_MESSAGES_A_TURN, 4 * len(self._streams.sessions))
         self._left, self._begun = most, 0
         for peer, message, bundled in self._arrived(most, now):
             if message is not None:
@@ -139,7 +139,7 @@ class Sources:
     ) -> Iterator[tuple[Peer, Hello | Chunk | End | None, bool]]:
         """Yield what has arrived, of up to ``most`` frames, and whether in a frame of many.
 
-        None stands for what is no message. What is not taken here comes with the next call.
+        None stands for what is no message, or was taken. What is not comes with the next call.
         """
         while self._rest:
             yield self._rest.popleft()
@@ -152,6 +152,7 @@ class Sources:
                 continue
             if isinstance(message, ChunkRows):
                 self._gather_rows(peer, message, now)
+                yield peer, None, True
             elif isinstance(message, Bundle):
                 self._rest.extend((peer, one, True) for one in message.messages)
             else:
@@ -162,8 +163,8 @@ class Sources:
 
     @property
     def has_rest(self) -> bool:
-        """Whether something was read and not taken yet."""
-        return bool(self._rest)
+        """Whether something was not taken yet, or not even read, for there was too much."""
+        return bool(self._rest) or self._unread_since is not None
 
     def heard_until(self, now: float) -> float:
         """Return until when it is known which sources sent something; later it may wait unread."""
@@ -194,10 +195,9 @@ class Sources:
             return
         one = _Unanswered(peer, message.stream, message.session, 0, bundled, missing, taken=taken)
         if isinstance(message, Hello):
-            one = one._replace(asks=True, resume=message.resume)
+            self._unanswered.append(one._replace(asks=True, resume=message.resume))
         else:
-            one = one._replace(number=message.number)
-        self._unanswered.append(one)
+            self._unanswered.append(one._replace(number=message.number))
 
     def _gather_rows(self, peer: Peer, chunks: ChunkRows, now: float) -> None:
         """Let chunks wait with those of their stream that they follow; keep the others as messages.

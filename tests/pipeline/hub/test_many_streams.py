@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pipeline.hub.admission import CHUNKS_UNDER_WAY, NoCreditError
 from pipeline.hub.gathering import GATHER_S, LONGEST_GATHER_S, MANY, Gathered, gather_s
 from pipeline.schema.bundles import answers_in, bundled
-from pipeline.schema.columns import columns_of, rows_in
+from pipeline.schema.columns import columns_of, encode_columns, rows_in
 from pipeline.schema.messages import FLAG_LEAD_OFF, Accepted, Chunk, Refused
 from pipeline.signal.samples import SampleBlock, in_blocks
 from pipeline.stream.streams import FORGOTTEN_S, MAX_STREAMS
-from pipeline.transport.sockets import Dealer
+from pipeline.transport.sockets import Dealer, Peer
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.player import play_together
 from replay.source import SourceInfo
@@ -180,6 +180,32 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
         ward.send(*(short(name, 1) for name in NAMES))
         until(lambda: ward.turn() or all(ward.written(name) == 1 for name in NAMES))
         yield ward
+
+
+def test_what_is_too_much_for_one_turn_is_read_in_the_next(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, though samples are read only from time to time: else a hub would fall behind."""
+    hub = ward.one.hub
+    peer = hub._sources._senders[NAMES[0]]
+    frames = [
+        (peer, encode_columns([short(name, number) for name in NAMES])) for number in range(2, 9)
+    ]
+
+    def receive(most: int) -> Iterator[tuple[Peer, bytes]]:
+        while frames:
+            yield frames.pop(0)
+
+    monkeypatch.setattr(hub._sockets.ingest, "receive", receive)
+    ward.one.later_s += 0.05
+    hub.turn()
+    assert frames
+    assert hub._sources.has_rest
+    hub.turn()
+    assert not frames
+    assert not hub._sources.has_rest
+    waiting = [hub._sources._gathering.of(name) for name in NAMES]
+    assert [len(one.pieces) for one in waiting if one is not None] == [7] * len(NAMES)
 
 
 def test_what_waits_for_more_of_its_stream_is_not_acknowledged(ward: Ward) -> None:

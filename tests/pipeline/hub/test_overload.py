@@ -142,7 +142,7 @@ def test_a_source_that_waits_for_credit_is_not_silent(
 def test_a_source_whose_samples_may_wait_in_the_socket_is_not_silent(tmp_path: Path) -> None:
     """A hub that has not read all that came cannot know."""
     hello = Hello(stream="other")
-    [more_than_a_turn_reads] = bundled([hello] * 200, 1 << 17)
+    [more_than_a_turn_reads] = bundled([hello] * 200, 1 << 19)
     with hub_by_hand(tmp_path / "log") as one:
         one.stop_clock()
         source = one.connect("ingest")

@@ -68,6 +68,14 @@ class FoundLeads:
     """The record lies in a folder that was named: a fault of it ends nothing else."""
     segments: tuple[Path, ...] = ()
     """All segments of a recording, `header` that of the first; empty of another record."""
+    stream: str = ""
+    """The stream of a recording; empty of another record."""
+
+    @property
+    def file(self) -> Path:
+        """The file by which people know it: of a recording one of the name of its stream."""
+        path = self.header.path
+        return path.with_name(f"{self.stream}{path.suffix}") if self.stream else path
 
 
 class Inputs(NamedTuple):
@@ -98,19 +106,22 @@ def find_leads(
         skipped += bad
         for path in others:
             try:
-                leads.append(_leads_of(path, lead, stated, of_folder=found.folder))
+                leads.append(leads_of(path, lead, stated, of_folder=found.folder))
             except InputError as error:
                 if not found.folder:
                     raise
                 skipped.append((path, str(error)))
-        leads += [_leads_of_recording(of_stream, lead, found.folder) for of_stream in streams]
+        leads += [leads_of_recording(of_stream, lead, found.folder) for of_stream in streams]
         if len(leads) == before:
             raise InputError(f"folder {quoted(argument)}: {skipped[first_skipped][1]}")
         skipped += found.skipped
     return Inputs(leads, skipped)
 
 
-def _leads_of(path: Path, lead: str | None, stated: Stated, *, of_folder: bool) -> FoundLeads:
+def leads_of(
+    path: Path, lead: str | None, stated: Stated, *, of_folder: bool = False
+) -> FoundLeads:
+    """Return header and leads of a record; arguments and errors as of `find_leads`."""
     from replay.records import derived_in
 
     header = open_recording(path, stated)
@@ -141,15 +152,20 @@ def segments_in(found: Found) -> tuple[list[list[Path]], list[Path], list[tuple[
     return recordings(segments)[0], others, bad
 
 
-def _leads_of_recording(segments: list[Path], lead: str | None, of_folder: bool) -> FoundLeads:
+def leads_of_recording(
+    segments: list[Path], lead: str | None, of_folder: bool = False
+) -> FoundLeads:
+    """Return the leads of a recording in these segments; errors as of `find_leads`."""
+    from replay.recording.segment import read_segment
     from replay.records import derived_in
 
-    header, why = load_header(segments[0]), ""
+    header, why, read = load_header(segments[0]), "", read_segment(segments[0])
+    stream = read[0].stream if read else ""
     indices = tuple(range(len(header.signals)))  # those that were watched
     if lead is not None:
         choice = lead_choices(header, lead, derived=partial(derived_in, header))
         indices, why = choice.indices, choice.why
-    return FoundLeads(header, indices, why, of_folder, tuple(segments))
+    return FoundLeads(header, indices, why, of_folder, tuple(segments), stream)
 
 
 def report_skipped(skipped: Iterable[tuple[Path, str]]) -> None:

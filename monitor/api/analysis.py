@@ -114,7 +114,8 @@ def analyze(
 ) -> Analysis:
     """Analyse a whole recording, by the code of ``monitor scan``.
 
-    The first call of an installation compiles the kernels, which takes minutes, once.
+    The first call of an installation compiles the kernels, which takes minutes, once, and logs a
+    warning that says so.
 
     Args:
         signal: float [n] or [n, leads] in mV, NaN where samples are missing; or the path of a
@@ -156,13 +157,15 @@ def analysis_of(
         recording.name, recording.fs_hz, recording.leads,
         alarms=alarms, false_alerts_per_hour=false_alerts_per_hour,
     )  # fmt: skip
-    notes, book = list[BeatNote](), AlarmBook(recording.start)
+    offsets_s = [offset / recording.fs_hz for offset in recording.offsets]
+    notes, book = list[BeatNote](), AlarmBook(recording.start, offsets_s)
     amplitude = AmplitudeNote(recording.fs_hz)
     for outcome in _outcomes(run, recording, amplitude):
         notes += outcome.beats
         for alert in outcome.alerts:
             book.take(alert)
-    beats, found = BeatTable.of(notes, recording.start), book.alarms
+    beats = BeatTable.of(notes, recording.start, recording.offsets, recording.fs_hz)
+    found = book.alarms
     rhythms = rhythms_in(found)
     summary = summary_of(
         name=recording.name,

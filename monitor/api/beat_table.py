@@ -52,12 +52,24 @@ class BeatTable(np.ndarray[Any, Any]):
         return pd.DataFrame({name: self[name] for name in self.dtype.names or ()})
 
     @classmethod
-    def of(cls, notes: Sequence[BeatNote], start: datetime | None) -> Self:
-        """Return the table of published beats of a signal that began at ``start``."""
+    def of(
+        cls,
+        notes: Sequence[BeatNote],
+        start: datetime | None,
+        offsets: Sequence[int] = (0,),
+        fs_hz: float = 1.0,
+    ) -> Self:
+        """Return the table of published beats of a signal that began at ``start``.
+
+        ``offsets`` are what is added to the positions of each epoch, at a rate of ``fs_hz``.
+        """
         longest = max((len(note.lead) for note in notes), default=1) or 1
         table = np.zeros(len(notes), dtype=_fields(longest))
         table["time_s"] = [note.time_s for note in notes]
         table["sample"] = [note.sample for note in notes]
+        if any(offsets):
+            table["sample"] += np.array(offsets)[[note.epoch for note in notes]]
+            table["time_s"] = np.round(table["sample"] / fs_hz, 4)
         table["rr_s"] = [_number(note.rr_s) for note in notes]
         table["beat_class"] = [note.beat_class or "" for note in notes]
         unknown = dict.fromkeys(CLASSES, np.nan)

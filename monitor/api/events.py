@@ -3,6 +3,7 @@
 Times are seconds of the signal from its first sample; where its start is known, dates as well.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -117,8 +118,10 @@ def beat_of(note: BeatNote, start: datetime | None) -> Beat:
 class AlarmBook:
     """The alarms of one stream, made of its alerts: one `Alarm` for each episode."""
 
-    def __init__(self, start: datetime | None) -> None:
+    def __init__(self, start: datetime | None, offsets_s: Sequence[float] = ()) -> None:
+        """Begin; ``offsets_s`` are what is added to the times of each epoch, where not nothing."""
         self._start = start
+        self._offsets_s = offsets_s
         self._latest: dict[str, Alarm] = {}
 
     def take(self, alert: Alert) -> Alarm:
@@ -127,8 +130,10 @@ class AlarmBook:
         on, start = alert.state in ("on", "ack"), self._start
         if alert.event_utc:  # the source has a clock
             start = datetime.fromisoformat(alert.event_utc) - timedelta(seconds=alert.time_s)
-        begin_s = alert.time_s if alert.begin_s is None else alert.begin_s
-        end_s = None if on else alert.time_s if alert.end_s is None else alert.end_s
+        offset_s = self._offsets_s[alert.epoch] if self._offsets_s else 0.0
+        known_s = round(alert.time_s + offset_s, 4)
+        begin_s = known_s if alert.begin_s is None else round(alert.begin_s + offset_s, 4)
+        end_s = known_s if alert.end_s is None else round(alert.end_s + offset_s, 4)
         now = Alarm(
             kind=alert.kind,
             category=alert.category,
@@ -136,14 +141,14 @@ class AlarmBook:
             state="on" if on else "off",
             message=alert.reason if on or before is None else before.message,
             begin_s=begin_s,
-            known_s=alert.time_s if before is None else before.known_s,
-            end_s=end_s,
+            known_s=known_s if before is None else before.known_s,
+            end_s=None if on else end_s,
             count=alert.count or 1,
             values=alert.values or {},
             ended="" if on else alert.reason,
             episode=alert.episode,
             begin=date_of(start, begin_s),
-            end=date_of(start, end_s),
+            end=date_of(start, None if on else end_s),
         )
         self._latest[alert.episode] = now
         return now

@@ -7,19 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from monitor.text import safe_text
 from pipeline.constants import MOST_LEADS, SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import MonitorError
 from pipeline.signal.samples import SampleBlock
-from replay.files.recordings import find_recordings, open_recording
+from replay.files.recordings import find_recordings
 from replay.files.stated import Stated
 from replay.headers import RecordHeader, quoted
-from replay.lead_sets.choice import lead_choices
-from replay.leads import stream_name
+
+if TYPE_CHECKING:
+    from monitor.inputs import FoundLeads
 
 BLOCK_S: Final = 20.0
 """So much signal is analysed at a time: long enough for batches of beats, and no matter for the
@@ -46,6 +48,8 @@ class Recording:
     """Returns float32[leads, n], mV, of the samples from the first up to the second index."""
     note: str = ""
     """Which leads were taken, and why, where there was a choice."""
+    offsets: tuple[int, ...] = (0,)
+    """What is added to a position in each epoch of the blocks to have the index of the sample."""
 
     @property
     def duration_s(self) -> float:
@@ -189,28 +193,49 @@ def _opened(
     path: str | Path, stated: Stated, leads: Leads, name: str | None, start: datetime | None
 ) -> Recording:
     """Open a file: the one place that knows what reads it."""
-    from functools import partial
+    from monitor.inputs import leads_of, leads_of_recording, segments_in
 
-    from monitor.inputs import segments_in
-    from replay.recording.source import dated_header
-    from replay.records import derived_in
-
-    recordings, others, bad = segments_in(find_recordings(str(path)))
-    found = [segment for segments in recordings for segment in segments] + others
-    if not found:
+    streams, others, bad = segments_in(find_recordings(str(path)))
+    if not streams and not others:
         raise ValueError(bad[0][1])
-    if len(found) > 1:
-        raise ValueError(f"{quoted(path)} holds {len(found)} records: analyse one at a time")
-    header = dated_header(found[0]) if recordings else open_recording(found[0], stated)
-    asked = asked_for(leads)
-    if asked is None and recordings:  # those that were watched
-        asked = "all"
-    if asked is None and stated.columns:  # who names columns wants them all
-        asked = ",".join(map(str, range(len(header.signals))))
-    choice = lead_choices(header, asked, derived=partial(derived_in, header))
-    recording = of_record(header, choice.indices, choice.why)
+    count, asked = len(streams) + len(others), asked_for(leads)
+    if count > 1:
+        raise ValueError(f"{quoted(path)} holds {count} records: analyse one at a time")
+    recording = of_found(
+        leads_of_recording(streams[0], asked) if streams else leads_of(others[0], asked, stated)
+    )
     check_same_rate(stated.fs_hz, recording.fs_hz)
     return replace(recording, name=name or recording.name, start=start or recording.start)
+
+
+def of_found(found: "FoundLeads") -> Recording:
+    """Return a record, or all segments of a recording, that the arguments of a command name.
+
+    Raises:
+        InputError: it cannot be read, or is a recording of more than 31 days.
+    """
+    if found.segments:
+        return _of_recording(found)
+    return of_record(found.header, found.indices, found.why)
+
+
+def _of_recording(found: "FoundLeads") -> Recording:
+    from replay.recording.source import RecordingSource
+    from replay.recording.timeline import Timeline
+
+    source = RecordingSource(found.segments, leads=found.indices, speed=None)
+    timeline = Timeline(source)
+    return Recording(
+        name=source.info.stream,
+        fs_hz=source.info.fs_hz,
+        leads=source.info.leads,
+        n=timeline.n,
+        start=source.start,
+        blocks=lambda: _present(source),
+        read=timeline.read,
+        note=found.why,
+        offsets=timeline.offsets,
+    )
 
 
 def of_record(header: RecordHeader, indices: tuple[int, ...], note: str = "") -> Recording:
@@ -228,7 +253,7 @@ def of_record(header: RecordHeader, indices: tuple[int, ...], note: str = "") ->
         return np.concatenate([np.atleast_2d(block.samples) for block in _present(part)], axis=1)
 
     return Recording(
-        name=stream_name(header.path),
+        name=safe_text(header.path.stem),
         fs_hz=info.fs_hz,
         leads=info.leads,
         n=info.total_samples,

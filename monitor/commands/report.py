@@ -16,8 +16,8 @@ from models.files.atomic_write import replaceable_file, write_atomically
 from models.inference.beat_scorer import load_scorer
 from monitor.api.amplitude import report_amplitudes
 from monitor.api.analysis import analysis_of
-from monitor.api.recordings import of_record
-from monitor.inputs import FoundLeads, find_leads, load_alarm_settings, report_leads, report_skipped
+from monitor.api.recordings import of_found
+from monitor.inputs import find_leads, load_alarm_settings, report_leads, report_skipped
 from monitor.log_format import report_line
 from monitor.report.content import Content, content_of, hour_rows
 from monitor.report.page import page
@@ -25,7 +25,6 @@ from monitor.run.workers import in_order, prepare_kernels, records_progress
 from monitor.text import safe_text
 from pipeline.errors import ConfigError, InputError
 from replay.files.stated import NOTHING, Stated
-from replay.recording.source import dated_header
 
 _SUFFIXES: Final = (".html", ".htm")
 
@@ -82,9 +81,8 @@ def report_records(
         ConfigError: the alarm settings are refused, or a page cannot be written.
     """
     found, skipped = find_leads(records, lead, stated, recursive=recursive)
-    found = [segment for one in found for segment in _segments(one)]
     settings = load_alarm_settings(alarms)
-    names = _names([one.header.path for one in found])
+    names = _names([one.file for one in found])
     places = _places(names, out, wanted=out is not None or printed is Printed.NOTHING)
     report_leads(found)
     report_skipped(skipped)
@@ -97,7 +95,7 @@ def report_records(
         one = found[n]
         try:
             analysis = analysis_of(
-                replace(of_record(one.header, one.indices, one.why), name=names[n]),
+                replace(of_found(one), name=names[n]),
                 alarms=alarms,
                 false_alerts_per_hour=false_alerts_per_hour,
             )
@@ -124,12 +122,6 @@ def report_records(
             progress.advance(task)
     if faults == len(found):
         raise InputError(f"none of the {faults} records could be reported")
-
-
-def _segments(found: FoundLeads) -> list[FoundLeads]:
-    """Return the segments of a recording as records, one a day; another record as it is."""
-    headers = map(dated_header, found.segments)
-    return [replace(found, header=header, segments=()) for header in headers] or [found]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -9,9 +9,10 @@ any record are (`replay.headers`).
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,18 @@ class Part:
         return self.header.frames
 
 
+class Span(NamedTuple):
+    """Samples of a segment without a gap between them."""
+
+    part: Part
+    epoch: int
+    """In which they are played."""
+    first: int
+    """Frame of the segment,"""
+    end: int
+    """and one past the last."""
+
+
 def recordings(headers: Iterable[Path]) -> tuple[list[list[Path]], list[Path]]:
     """Return the segments among headers, those of one stream together, and the other headers.
 
@@ -64,18 +77,6 @@ def recordings(headers: Iterable[Path]) -> tuple[list[list[Path]], list[Path]]:
         key = segment.stream, rate_text(segment.fs_hz), segment.leads
         streams.setdefault(key, []).append(header)
     return list(streams.values()), others
-
-
-def dated_header(path: Path) -> RecordHeader:
-    """Return the checked header of a segment, which knows that its start is UTC.
-
-    Raises:
-        InputError: it cannot be used.
-    """
-    header, read = load_header(path), read_segment(path)
-    if read is None:
-        return header
-    return replace(header, start=datetime.fromtimestamp(read[0].began_s, UTC))
 
 
 def load_part(path: Path) -> Part:
@@ -133,15 +134,15 @@ class RecordingSource:
         self._begin = round(min(start_s * self._fs_hz, total))
         length = total if duration_s is None else max(1, round(duration_s * self._fs_hz))
         self._end = min(total, self._begin + length)
-        if self._begin >= total:
-            raise ConfigError(
-                f"the recording of {first.stream} ends at {total / self._fs_hz:g} s of signal, "
-                f"before the start at {start_s:g} s"
-            )
         self._pacer = Pacer(self._fs_hz, speed, clock=clock, wait=wait, block_s=block_s)
         self._block = min(self._pacer.block_samples, MAX_CHUNK_SAMPLES // len(self._indices))
         self._seek = (0, 0)
         self._closed = False
+        if next(self.spans(), None) is None:
+            raise ConfigError(
+                f"the recording of {first.stream} ends at {total / self._fs_hz:g} s of signal, "
+                f"before the start at {start_s:g} s"
+            )
 
     @property
     def info(self) -> SourceInfo:
@@ -155,16 +156,21 @@ class RecordingSource:
         )
 
     @property
+    def start(self) -> datetime:
+        """When the first segment began, UTC."""
+        return datetime.fromtimestamp(self._parts[0].segment.began_s, UTC)
+
+    @property
     def first_sample(self) -> int:
         """Index of the first sample that is played, in epoch 0."""
-        part, _, first, _ = next(self._spans())
-        return part.segment.first_sample + first
+        span = next(self.spans())
+        return span.part.segment.first_sample + span.first
 
     def blocks(self) -> Iterator[SampleBlock | None]:
         """Yield the samples as they become due, with a jump where there is a gap."""
         paced = 0
-        for part, epoch, first, last in self._spans():
-            for block in self._read(part, epoch, first, last):
+        for span in self.spans():
+            for block in self.read(span):
                 while not self._pacer.wait_for(paced + block.n):
                     if self._closed:
                         return
@@ -174,8 +180,8 @@ class RecordingSource:
                 paced += block.n
                 yield block
 
-    def _spans(self) -> Iterator[tuple[Part, int, int, int]]:
-        """Yield what is played of each segment between gaps: epoch, first frame and end."""
+    def spans(self) -> Iterator[Span]:
+        """Yield what is played of each segment between gaps, in order."""
         played = epoch = 0
         before: Part | None = None
         for part in self._parts:
@@ -192,14 +198,20 @@ class RecordingSource:
             for gap, end in [*part.quality.gaps, (part.frames, part.frames)]:
                 first, last = max(at, low), min(gap, high, part.frames)
                 if first < last:
-                    yield part, epoch, first, last
+                    yield Span(part, epoch, first, last)
                 at = end
 
-    def _read(self, part: Part, epoch: int, first: int, last: int) -> Iterator[SampleBlock]:
+    def read(self, span: Span) -> Iterator[SampleBlock]:
+        """Yield the samples of a span, whether they are due or not.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        part, epoch = span.part, span.epoch
         reader = LeadsReader(part.header, self._indices)
         step = piece_frames(part.header, self._indices)
-        for begin in range(first, last, step):
-            end = min(begin + step, last)
+        for begin in range(span.first, span.end, step):
+            end = min(begin + step, span.end)
             samples, flags = reader.read(begin, end)[0], self._flags(part.quality, begin, end)
             if len(self._indices) == 1:
                 samples, flags = samples[0], None if flags is None else flags[0]

@@ -125,6 +125,13 @@ def show(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Read this log instead of asking a running monitor."),
     ] = None,
+    recording: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="DIR",
+            help="Take the signal from this folder of --record: it has that of every alert.",
+        ),
+    ] = None,
     png: Annotated[Optional[Path], typer.Option(help="Draw the signal into this file.")] = None,  # noqa: UP045
     as_json: Json = False,
 ) -> None:
@@ -132,4 +139,6 @@ def show(
     from monitor.commands.running.show import show_alert
 
     shown = client_keys(key, server_key, keys)
-    show_alert(seq, endpoint=endpoint, log=log, png=png, as_json=as_json, keys=shown)
+    show_alert(
+        seq, endpoint=endpoint, log=log, png=png, as_json=as_json, keys=shown, recording=recording
+    )

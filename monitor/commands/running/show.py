@@ -33,6 +33,7 @@ def show_alert(
     png: Path | None,
     as_json: bool,
     keys: ClientKeys | None = None,
+    recording: Path | None = None,
 ) -> None:
     """Print an alert and the signal around it; with ``png``, draw the signal into a file as well.
 
@@ -43,11 +44,13 @@ def show_alert(
         png: the picture to write.
         as_json: print one JSON object.
         keys: for a monitor that asks for keys.
+        recording: folder of a recording to take the signal from, in place of the log's.
 
     Raises:
         EndpointError: no monitor answers.
         ConfigError: the address is malformed, or the picture cannot be drawn or written there.
-        InputError: there is no such log, or it has no such alert.
+        InputError: there is no such log, or it has no such alert; or the recording has no signal
+            of it.
         LogError: the log cannot be read.
     """
     if png is not None:
@@ -58,6 +61,10 @@ def show_alert(
         prepare(png.parent)
     reply = send_request(endpoint, Show(seq=seq), keys) if log is None else _from_log(log, seq)
     (alert,) = reply.alerts
+    if recording is not None:
+        from monitor.commands.running.recorded_strip import recorded_strip
+
+        reply = ControlReply(alerts=[alert], strip=recorded_strip(recording, alert))
     if as_json:
         print_reply(reply)
     else:

@@ -3,15 +3,24 @@
 import math
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
 from models.evaluation.report.strip_picture import draw_strip
+from monitor.commands.running.recorded_strip import recorded_strip
 from monitor.commands.running.show import picture, show_alert
+from pipeline.errors import InputError
 from pipeline.log.store import AlertLog, Commit
-from pipeline.schema.public import SignalStrip
+from pipeline.schema.public import Alert, SignalStrip
+from pipeline.signal.samples import in_blocks
+from pipeline.signal.segmenter import Segmenter
+from pipeline.stream.strips import StripRecorder, strip_of
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.logs import alert, strip
+from tests.support.recorded import record
 
 CURVE = re.compile("[\u2801-\u28ff]{50}")
 
@@ -89,3 +98,47 @@ def test_picture_grows_with_the_leads(tmp_path: Path) -> None:
         sizes.append((int.from_bytes(header[:4]), int.from_bytes(header[4:])))
     assert sizes[0][0] == sizes[1][0]
     assert sizes[0][1] < sizes[1][1]
+
+
+def recorded(folder: Path) -> tuple[SignalStrip, Alert]:
+    """Record a minute of two leads; return what a log keeps around an alert, and the alert."""
+    fs, leads = 250.0, ("II", "V1")
+    patient = SyntheticPatient(PatientConfig(fs=fs, leads=leads, seed=3))
+    samples = patient.generate(round(60 * fs)).samples
+    record(folder, in_blocks(samples, 250), fs, leads, 1.8e9, stream="bed1", log_id="log")
+    segmenter, kept = Segmenter(fs, leads=2), StripRecorder("bed1", leads=leads)
+    for block in in_blocks(np.rint(1e3 * samples) / np.float32(1e3), 250):
+        kept.add(strip_of(0, segmenter.push(block)))
+    about = alert(10_000, stream="bed1", time_s=40.0, log_id="log")
+    return kept.published(35 * 360, 45 * 360, 40 * 360), about
+
+
+def test_the_signal_is_taken_from_a_recording(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the log would have kept, also of an alert of which it kept none."""
+    kept, about = recorded(tmp_path / "recording")
+    strip = recorded_strip(tmp_path / "recording", about)
+
+    assert (strip.first_sample, strip.leads, strip.lead) == (kept.first_sample, ["II", "V1"], "II")
+    np.testing.assert_allclose(strip.signals, kept.signals, atol=0.005)
+    with AlertLog(tmp_path / "log.sqlite") as log:
+        log.commit(Commit(alerts=[about]))
+    of_another_log = tmp_path / "log.sqlite"
+    with pytest.raises(InputError, match=r"no signal of alert 1, stream bed1, at 40\.0 s: name"):
+        show_alert(
+            1, endpoint="", log=of_another_log, png=None, as_json=False,
+            recording=tmp_path / "recording",
+        )  # fmt: skip
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "facts", [{"stream": "bed2"}, {"epoch": 1}, {"sample": 10**6}, {"log_id": "other"}]
+)
+def test_a_recording_of_something_else_is_refused(tmp_path: Path, facts: dict[str, Any]) -> None:
+    """Never the signal of another stream, run or time."""
+    _, about = recorded(tmp_path)
+
+    with pytest.raises(InputError, match="has no signal of alert"):
+        recorded_strip(tmp_path, replace(about, **facts))

@@ -57,7 +57,7 @@ from monitor.cli.running_monitor import running_monitor_app
 from monitor.cli.scan import scan_app
 from monitor.cli.single_processes import single_process_app
 from monitor.cli.train import train_app
-from monitor.cli.wall import wall_app
+from monitor.cli.usage import UsageError, report_usage
 from monitor.log_format import LogFormat, report_line
 from monitor.machine_faults import machine_fault
 from monitor.run.recording import asked_recording
@@ -110,7 +110,11 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         with _closed_files(sys.argv[1:2]):
-            app(args=_fill_bare_device(sys.argv[1:]))
+            arguments = _fill_bare_device(sys.argv[1:])
+            code = app(args=arguments, prog_name="monitor", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except UsageError as error:
+        sys.exit(report_usage(error))
     except Refused as refused:
         sys.exit(refused.code)
     except MonitorError as error:

@@ -11,6 +11,7 @@ from monitor.run.reporters import choose_reporter
 from monitor.run.session import run
 from monitor.text import safe_text
 from pipeline.transport.pseudonyms import Pseudonyms
+from replay.devices.addresses import openers_of
 from replay.devices.discovery import found_devices, only_device
 
 
@@ -47,13 +48,15 @@ def monitor_devices(
         as_json: print JSON in place of the dashboard.
 
     Raises:
-        DeviceError: no device is named, and not exactly one is there.
-        ConfigError: the folder of the recording cannot be written.
+        DeviceError: no device is named, and not exactly one is there; or one is of no known kind.
+        ConfigError: an address is malformed; the folder of the recording cannot be written.
         Refused: a process refused its configuration, with the reason on stderr.
         EndpointError: a port is in use.
         KeysError: the key of the pseudonyms cannot be used.
         KeyboardInterrupt: a signal ended the run; the summary was shown.
     """
+    addresses = chosen_devices(devices)
+    openers_of(addresses)  # refuses a malformed one before any process starts
     if pseudonyms is not None:  # a key that others can read is refused before any process starts
         Pseudonyms.load(pseudonyms)
     if recording is not None:
@@ -61,7 +64,7 @@ def monitor_devices(
     named = [] if pseudonyms is None else ["--pseudonyms", str(pseudonyms)]
     leads = [] if lead is None else ["--lead", lead]
     reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, sound=sound)
-    named += [word for one in chosen_devices(devices) for word in ("--device", one)]
+    named += [word for one in addresses for word in ("--device", one)]
     run(
         [*leads, *named],
         port=port,

@@ -17,6 +17,7 @@ and the error lists the known ones.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -56,6 +57,9 @@ STANDARD_INPUT: Final = ("-", "stdin:")
 """What an address of standard input begins with, before a question mark."""
 UNITS: Final = ("uV", "mV", "V")
 
+Opener = Callable[[], Source]
+"""Opens a device."""
+
 
 def open_device(uri: str) -> Source:
     """Return the device at ``uri``, opened; the caller closes it.
@@ -65,21 +69,38 @@ def open_device(uri: str) -> Source:
         DeviceError: the device is unknown, absent or busy.
         ModuleNotFoundError: the library of such devices is not installed.
     """
+    return opener_of(uri)()
+
+
+def opener_of(uri: str) -> Opener:
+    """Return what opens the device at ``uri``, of which all but its presence is checked.
+
+    Raises:
+        ConfigError: the address is malformed, or a value is out of its limits.
+        DeviceError: the kind of device is unknown.
+        ModuleNotFoundError: the library of such devices is not installed.
+    """
     address = Address(full_address(uri))
-    opener = KINDS_OF_DEVICES.get(address.kind)
-    if len(uri) > MAX_ADDRESS_CHARACTERS or not address.has_kind or opener is None:
+    parse = KINDS_OF_DEVICES.get(address.kind)
+    if len(uri) > MAX_ADDRESS_CHARACTERS or not address.has_kind or parse is None:
         raise DeviceError(f"unknown device {quoted(uri)}: known are {KNOWN}")
-    return opener(address)
+    return parse(address)
+
+
+def openers_of(uris: Sequence[str]) -> list[Opener]:
+    """Return what opens each of the devices at ``uris``; raises as `opener_of`."""
+    if sum(full_address(uri).startswith(STANDARD_INPUT[1]) for uri in uris) > 1:
+        raise ConfigError("standard input is one device: name it once")
+    return [opener_of(uri) for uri in uris]
 
 
 def open_devices(uris: Sequence[str]) -> list[Source]:
     """Return the devices at ``uris``, opened; raises as `open_device`, and closes them all then."""
-    if sum(full_address(uri).startswith(STANDARD_INPUT[1]) for uri in uris) > 1:
-        raise ConfigError("standard input is one device: name it once")
     sources: list[Source] = []
+    openers = openers_of(uris)
     try:
-        for uri in uris:
-            sources.append(open_device(uri))
+        for opener in openers:
+            sources.append(opener())
     except BaseException:
         for source in sources:
             source.close()
@@ -96,7 +117,7 @@ def full_address(uri: str) -> str:
     return uri
 
 
-def _synthetic(address: Address) -> Source:
+def _synthetic(address: Address) -> Opener:
     from replay.devices.synthetic import PatientConfig, SyntheticSource
 
     if address.path:
@@ -114,10 +135,10 @@ def _synthetic(address: Address) -> Source:
     )
     seed = int(values.pop("seed"))
     patient = PatientConfig(seed=seed, leads=leads, troubles=troubles, **values)
-    return SyntheticSource(patient, stream=stream)
+    return partial(SyntheticSource, patient, stream=stream)
 
 
-def _serial(address: Address) -> Source:
+def _serial(address: Address) -> Opener:
     from replay.devices.lines.serial_device import SerialSource
 
     if not address.path or "\0" in address.path:
@@ -126,10 +147,10 @@ def _serial(address: Address) -> Source:
     form = _line_format(address, "serial")
     stream = address.stream(stream_name(Path(address.path)))
     address.refuse_others()
-    return SerialSource(address.path, form, baud=baud, stream=stream)
+    return partial(SerialSource, address.path, form, baud=baud, stream=stream)
 
 
-def _standard_input(address: Address) -> Source:
+def _standard_input(address: Address) -> Opener:
     from replay.devices.lines.standard_input import StandardInput
 
     if address.path:
@@ -137,10 +158,10 @@ def _standard_input(address: Address) -> Source:
     form = _line_format(address, "stdin")
     stream = address.stream("stdin")
     address.refuse_others()
-    return StandardInput(form, stream=stream)
+    return partial(StandardInput, form, stream=stream)
 
 
-def _ble(address: Address) -> Source:
+def _ble(address: Address) -> Opener:
     from replay.devices.ble_device import BleSource
     from replay.devices.ble_frames import Movesense, PolarH10, Strap
 
@@ -159,11 +180,11 @@ def _ble(address: Address) -> Source:
         raise ConfigError(f"{address.where}: address= is like A0:9E:1A:12:34:56")
     stream = address.stream(address.path)
     address.refuse_others()
-    return BleSource(strap, place, stream=stream)
+    return partial(BleSource, strap, place, stream=stream)
 
 
-def _brainflow(address: Address) -> Source:
-    from replay.devices.brainflow_board import BrainFlowSource
+def _brainflow(address: Address) -> Opener:
+    from replay.devices.brainflow_board import BrainFlowSource, KnownBoard
 
     texts = {name: address.decoded(name) for name in BRAINFLOW_TEXTS}
     numbers = address.numbers(BRAINFLOW_NUMBERS)
@@ -178,10 +199,11 @@ def _brainflow(address: Address) -> Source:
         raise ConfigError(f"{address.where}: channels= and leads= go together, each once")
     stream = address.stream(stream_name(Path(address.path)))
     address.refuse_others()
-    return BrainFlowSource(address.path, given, channels=channels, leads=leads, stream=stream)
+    board = KnownBoard(address.path, given, channels)
+    return partial(BrainFlowSource, board, leads=leads, stream=stream)
 
 
-def _lsl(address: Address) -> Source:
+def _lsl(address: Address) -> Opener:
     from replay.devices.lsl_stream import LslSource
 
     if address.path:
@@ -192,7 +214,7 @@ def _lsl(address: Address) -> Source:
         raise ConfigError(f"{address.where}: unit= is one of {', '.join(UNITS)}")
     stream = address.stream(stream_name(Path(name or source_id or "lsl")), "stream")
     address.refuse_others()
-    return LslSource(source_id=source_id, name=name, unit=unit, stream=stream)
+    return partial(LslSource, source_id=source_id, name=name, unit=unit, stream=stream)
 
 
 def _line_format(address: Address, lead: str) -> "LineFormat":
@@ -237,7 +259,7 @@ def _known_leads(address: Address) -> tuple[str, ...]:
     return leads
 
 
-KINDS_OF_DEVICES: Final[dict[str, Callable[[Address], Source]]] = {
+KINDS_OF_DEVICES: Final[dict[str, Callable[[Address], Opener]]] = {
     "ble": _ble,
     "brainflow": _brainflow,
     "lsl": _lsl,

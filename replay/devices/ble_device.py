@@ -28,7 +28,7 @@ from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.signal.samples import SampleBlock
 from replay.devices.ble_frames import HEART_RATE, Strap, without_contact
 from replay.devices.packet_positions import PacketPositions
-from replay.devices.reconnecting import FAULT_S, FIRST_RETRY_S, LONGEST_RETRY_S, FaultReports
+from replay.devices.reconnecting import FIRST_RETRY_S, LONGEST_RETRY_S, FaultReports
 from replay.headers import quoted
 from replay.pacing import LONGEST_WAIT_S
 from replay.source import SourceInfo, SourceReport
@@ -139,15 +139,14 @@ class BleSource:
 
     def report(self) -> SourceReport | None:
         """Return what is new: a fault, its end, or frames that could not be read."""
-        now_s = self._clock()
-        fault = ""
-        if self._closed:
-            pass
-        elif not self._connected:
-            fault = f"{self._where} is out of reach: wear it, and stay near; it is looked for"
-        elif now_s - self._read_s >= FAULT_S:
-            fault = f"{self._where} sends no ECG: check its battery and the strap"
-        return self._reports.report(now_s, self._unreadable, fault)
+        return self._reports.of_connection(
+            self._clock(),
+            self._read_s if self._connected else None,
+            closed=self._closed,
+            gone=f"{self._where} is out of reach: wear it, and stay near; it is looked for",
+            silent=f"{self._where} sends no ECG: check its battery and the strap",
+            unreadable=self._unreadable,
+        )
 
     def seek(self, epoch: int, sample: int) -> None:
         """Do nothing: past samples of a device are lost."""

@@ -21,7 +21,7 @@ from pipeline.constants import SAMPLING_RATE_LIMITS_HZ
 from pipeline.errors import ConfigError, DeviceError
 from pipeline.signal.samples import SampleBlock
 from replay.devices.packet_positions import PacketPositions
-from replay.devices.reconnecting import FAULT_S, FaultReports, Retries
+from replay.devices.reconnecting import FaultReports, Retries
 from replay.headers import quoted
 from replay.pacing import BLOCK_S, wait_s
 from replay.source import SourceInfo, SourceReport
@@ -61,50 +61,81 @@ def _board_id(name: str) -> int:
     raise ConfigError(f"{quoted(name)} is no board of BrainFlow; with ECG: {known}")
 
 
+class KnownBoard:
+    """A board, and channels of it, that BrainFlow knows; nothing is opened."""
+
+    def __init__(self, name: str, parameters: Mapping[str, str], channels: Sequence[int]) -> None:
+        """Look the board up.
+
+        Args:
+            name: of the board.
+            parameters: those of BrainFlow (``serial_port``, ``mac_address``, ...).
+            channels: the ECG channels to take, counted from 1.
+
+        Raises:
+            ConfigError: there is no such board or channel, or a file without its board.
+            DeviceError: its rate cannot be used.
+        """
+        board_shim.BoardShim.disable_board_logger()
+        self.where = f"board {quoted(name)}"
+        self.id = _board_id(name)
+        self.parameters = board_shim.BrainFlowInputParams()
+        for parameter, text in parameters.items():
+            value: Any = text
+            if parameter == "master_board":
+                value = _board_id(text)
+            elif isinstance(getattr(self.parameters, parameter), int):
+                value = int(text)
+            setattr(self.parameters, parameter, value)
+        description = self._description()
+        self.rate_hz = float(description["sampling_rate"])
+        low, high = SAMPLING_RATE_LIMITS_HZ
+        if not low <= self.rate_hz <= high:
+            raise DeviceError(
+                f"{self.where} takes {self.rate_hz:g} samples a second: {low:g} to {high:g} can be"
+            )
+        rows = description.get("ecg_channels") or []
+        if not all(1 <= channel <= len(rows) for channel in channels):
+            raise ConfigError(f"{self.where}: it has ECG channels 1 to {len(rows)}")
+        self.rows = [rows[channel - 1] for channel in channels]
+        self.count_row: int = description["package_num_channel"]
+
+    def _description(self) -> dict[str, Any]:
+        board = self.id
+        if board == board_shim.BoardIds.PLAYBACK_FILE_BOARD.value:
+            board = self.parameters.master_board
+        try:
+            description: dict[str, Any] = board_shim.BoardShim.get_board_descr(board)
+        except board_shim.BrainFlowError:
+            raise ConfigError(
+                f"{self.where}: say which board made the file, as in master_board=synthetic"
+            ) from None
+        if not description.get("ecg_channels"):
+            raise ConfigError(f"{self.where} has no ECG; with ECG: {', '.join(board_names())}")
+        return description
+
+
 class BrainFlowSource:
     """A board as a `replay.source.Source`; the constructor opens it.
 
-    ``parameters`` are those of BrainFlow (``serial_port``, ``mac_address``, ...), ``channels`` the
-    ECG channels to take, counted from 1, ``leads`` their names. Raises `ConfigError` for a board or
-    a channel that does not exist, `DeviceError` for a board that cannot be opened.
+    ``leads`` are the names of the board's channels. Raises `DeviceError` for a board that cannot be
+    opened.
     """
 
     def __init__(
         self,
-        board: str,
-        parameters: Mapping[str, str],
+        board: KnownBoard,
         *,
-        channels: Sequence[int],
         leads: Sequence[str],
         stream: str,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = wait_s,
     ) -> None:
-        board_shim.BoardShim.disable_board_logger()
-        self._where = f"board {quoted(board)}"
+        self._known, self._where = board, board.where
         self._clock, self._wait = clock, wait
-        self._id = _board_id(board)
-        self._parameters = board_shim.BrainFlowInputParams()
-        for name, text in parameters.items():
-            value: Any = text
-            if name == "master_board":
-                value = _board_id(text)
-            elif isinstance(getattr(self._parameters, name), int):
-                value = int(text)
-            setattr(self._parameters, name, value)
-        description = self._description()
-        rate_hz = float(description["sampling_rate"])
-        low, high = SAMPLING_RATE_LIMITS_HZ
-        if not low <= rate_hz <= high:
-            raise DeviceError(f"{self._where} takes {rate_hz:g} samples a second: too few or many")
-        rows = description.get("ecg_channels") or []
-        if not all(1 <= channel <= len(rows) for channel in channels):
-            raise ConfigError(f"{self._where}: it has ECG channels 1 to {len(rows)}")
-        self._rows = [rows[channel - 1] for channel in channels]
-        self._count_row = description["package_num_channel"]
         self._count: int | None = None
-        self._info = SourceInfo(stream=stream, fs_hz=rate_hz, leads=tuple(leads))
-        self._positions = PacketPositions(rate_hz)
+        self._info = SourceInfo(stream=stream, fs_hz=board.rate_hz, leads=tuple(leads))
+        self._positions = PacketPositions(board.rate_hz)
         self._next = 0
         self._closed = False
         self._retries = Retries(clock, wait)
@@ -144,8 +175,8 @@ class BrainFlowSource:
     def _blocks_of(self, data: NDArray[np.float64]) -> Iterator[SampleBlock]:
         """Yield the samples, divided where the count of packets leaves some out."""
         with np.errstate(invalid="ignore", over="ignore"):
-            mv = (data[self._rows] * _MV_PER_UV).astype(np.float32)
-            counts = data[self._count_row].astype(np.int64) % COUNT_MODULUS
+            mv = (data[self._known.rows] * _MV_PER_UV).astype(np.float32)
+            counts = data[self._known.count_row].astype(np.int64) % COUNT_MODULUS
         before = counts[0] - 1 if self._count is None else self._count
         skipped = (np.diff(counts, prepend=before) - 1) % COUNT_MODULUS
         # Some boards begin again before 256: a count that falls to 0 is no loss.
@@ -166,15 +197,13 @@ class BrainFlowSource:
 
     def report(self) -> SourceReport | None:
         """Return what is new: a fault, or its end."""
-        now_s = self._clock()
-        fault = ""
-        if self._closed:
-            pass
-        elif self._board is None:
-            fault = f"{self._where} is gone: switch it on and plug it in; it is looked for"
-        elif now_s - self._read_s >= FAULT_S:
-            fault = f"{self._where} sends nothing: check its power and its cable"
-        return self._reports.report(now_s, 0, fault)
+        return self._reports.of_connection(
+            self._clock(),
+            None if self._board is None else self._read_s,
+            closed=self._closed,
+            gone=f"{self._where} is gone: switch it on and plug it in; it is looked for",
+            silent=f"{self._where} sends nothing: check its power and its cable",
+        )
 
     def seek(self, epoch: int, sample: int) -> None:
         """Do nothing: past samples of a device are lost."""
@@ -184,22 +213,8 @@ class BrainFlowSource:
         self._closed = True
         self._release()
 
-    def _description(self) -> dict[str, Any]:
-        board = self._id
-        if board == board_shim.BoardIds.PLAYBACK_FILE_BOARD.value:
-            board = self._parameters.master_board
-        try:
-            description: dict[str, Any] = board_shim.BoardShim.get_board_descr(board)
-        except board_shim.BrainFlowError:
-            raise ConfigError(
-                f"{self._where}: say which board made the file, as in master_board=synthetic"
-            ) from None
-        if not description.get("ecg_channels"):
-            raise ConfigError(f"{self._where} has no ECG; with ECG: {', '.join(board_names())}")
-        return description
-
     def _open(self) -> None:
-        board = board_shim.BoardShim(self._id, self._parameters)
+        board = board_shim.BoardShim(self._known.id, self._known.parameters)
         try:
             board.prepare_session()
             board.start_stream(_BUFFERED)

@@ -28,7 +28,7 @@ from replay.devices.lsl_description import (
 )
 from replay.devices.lsl_stamps import Piece, StampedSignal
 from replay.devices.packet_positions import PacketPositions
-from replay.devices.reconnecting import FAULT_S, FaultReports, Retries
+from replay.devices.reconnecting import FaultReports, Retries
 from replay.headers import quoted
 from replay.pacing import BLOCK_S, LONGEST_WAIT_S, wait_s
 from replay.source import SourceInfo, SourceReport
@@ -166,7 +166,7 @@ class LslSource:
             rate_hz = checked_rate(self._where, info.nominal_srate())
             if info.channel_format() == pylsl.cf_string:
                 raise DeviceError(f"{self._where} consists of texts: it is no ECG")
-            leads = ecg_leads(self._where, _channels(info), self._unit)
+            leads = ecg_leads(self._where, described_channels(info), self._unit)
             self._channels = int(info.channel_count())
             inlet.open_stream(_ANSWER_S)
             self._correction_s = float(inlet.time_correction(_ANSWER_S))
@@ -214,15 +214,13 @@ class LslSource:
 
     def report(self) -> SourceReport | None:
         """Return what is new: a fault, or its end."""
-        now_s = self._clock()
-        fault = ""
-        if self._closed:
-            pass
-        elif self._inlet is None:
-            fault = f"{self._where} is gone: start its program again, it is looked for"
-        elif now_s - self._read_s >= FAULT_S:
-            fault = f"{self._where} sends nothing: check its program and the network"
-        return self._reports.report(now_s, 0, fault)
+        return self._reports.of_connection(
+            self._clock(),
+            None if self._inlet is None else self._read_s,
+            closed=self._closed,
+            gone=f"{self._where} is gone: start its program again, it is looked for",
+            silent=f"{self._where} sends nothing: check its program and the network",
+        )
 
     def seek(self, epoch: int, sample: int) -> None:
         """Do nothing: past samples of a stream are lost."""
@@ -238,7 +236,7 @@ class LslSource:
             self._inlet = None
 
 
-def _channels(info: Any) -> list[Channel]:
+def described_channels(info: Any) -> list[Channel]:
     """Return the channels of a description, as many as its samples have."""
     channels: list[Channel] = []
     node = info.desc().child("channels").child("channel")

@@ -31,7 +31,7 @@ class Retries:
         self._at_s = 0.0
 
     def lost(self) -> None:
-        """Begin anew: the device was lost just now."""
+        """Begin again: the device was lost just now."""
         self._after_s = FIRST_RETRY_S
         self._at_s = self._clock() + self._after_s
 
@@ -61,6 +61,33 @@ class FaultReports:
     def fault(self) -> str:
         """The fault that was reported last."""
         return self._reported.fault
+
+    def of_connection(
+        self,
+        now_s: float,
+        read_s: float | None,
+        *,
+        closed: bool,
+        gone: str,
+        silent: str,
+        unreadable: int = 0,
+    ) -> SourceReport | None:
+        """Return what is new about a device to which a connection is held.
+
+        Args:
+            now_s: the present time.
+            read_s: when samples came last; None while there is no connection.
+            closed: whether nobody reads the device any more.
+            gone: the fault while there is no connection.
+            silent: the fault while nothing comes.
+            unreadable: as of `report`.
+        """
+        fault = ""
+        if not closed and read_s is None:
+            fault = gone
+        elif not closed and read_s is not None and now_s - read_s >= FAULT_S:
+            fault = silent
+        return self.report(now_s, unreadable, fault)
 
     def report(
         self, now_s: float, unreadable: int, fault: str, *, final: bool = False

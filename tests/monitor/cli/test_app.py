@@ -132,12 +132,67 @@ def test_without_a_command_it_shows_the_help(
     assert "Traceback" not in out
 
 
-def test_unknown_option_is_bad_usage(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("replay demo --sped 2", "replay: no such option: --sped (Possible options: "),
+        ("replay demo --record-format csv", "replay: invalid value for '--record-format': 'csv' "),
+        ("replay", "replay: missing argument 'records'; "),
+        ("scan demo --jobs many", "scan: invalid value for '--jobs': "),
+        ("bridge mqqt", "bridge: no such command 'mqqt'"),
+        ("bridge", "bridge: missing command; see monitor bridge --help"),
+        ("nothing", "no such command 'nothing'; see monitor --help"),
+        ("scan \x1b[2J --x\ny", "scan: no such option: --x"),
+    ],
+)
+def test_bad_usage_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: str,
+    line: str,
 ) -> None:
-    """Exit 2, and nothing on stdout, where a program may expect JSON."""
-    assert exit_code(monkeypatch, "replay", "demo", "--sped", "2") == 2
-    assert capsys.readouterr().out == ""
+    """Exit 2, what is wrong, and of which command; nothing on stdout, where JSON is expected."""
+    assert exit_code(monkeypatch, *arguments.split(" ")) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"monitor: {line}")
+    assert captured.err.count("\n") == 1
+    assert captured.err.rstrip("\n").isprintable()
+    assert "; see monitor" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("foo:bar", "unknown device 'foo:bar': known are serial:"),
+        ("serial:/dev/ttyUSB0?fs=9", "fs has to be 50 to 10000"),
+        ("synthetic:?bpm=900", "bpm=900: 20 to 250 is possible"),
+        ("brainflow:cytton", "'cytton' is no board of BrainFlow"),
+        ("ble:polar", "known are ble:polar-h10 and ble:movesense"),
+        ("lsl:?unit=mmHg", "unit= is one of uV, mV, V"),
+    ],
+)
+def test_a_malformed_address_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    device: str,
+    message: str,
+) -> None:
+    """By the program itself, in one line: no hub, no log, no folder of a recording."""
+
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError("a run has begun")
+
+    monkeypatch.setattr("monitor.commands.live.run", start)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    options = ["--record", str(tmp_path / "recording")]
+    assert exit_code(monkeypatch, "live", "--device", device, *options) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_source_needs_records_or_a_device(

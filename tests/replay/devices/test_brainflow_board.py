@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigError, DeviceError
 from pipeline.signal.samples import SampleBlock
 from replay.devices.addresses import open_device
-from replay.devices.brainflow_board import BrainFlowSource, board_names
+from replay.devices.brainflow_board import BrainFlowSource, KnownBoard, board_names
 from replay.devices.reconnecting import FAULT_S
 from replay.source import Source
 from tests.replay.devices.test_serial_device import positions
@@ -114,8 +115,9 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[BrainFlowSource, l
         now[0] += seconds
 
     source = BrainFlowSource(
-        "synthetic", {}, channels=[1], leads=["ecg1"], stream="b", clock=lambda: now[0], wait=wait
-    )
+        KnownBoard("synthetic", {}, [1]), leads=["ecg1"], stream="b", clock=lambda: now[0],
+        wait=wait,
+    )  # fmt: skip
     yield source, now
     source.close()
 
@@ -192,7 +194,8 @@ def test_any_count_of_packets_is_survived(rounds: list[list[float]]) -> None:
     source = BrainFlowSource.__new__(BrainFlowSource)
     from replay.devices.packet_positions import PacketPositions
 
-    source._rows, source._count_row, source._count = [1], 0, None
+    source._known = SimpleNamespace(rows=[1], count_row=0)  # type: ignore[assignment]
+    source._count = None
     source._positions, source._next, source._read_s = PacketPositions(250), 0, 0.0
     at = 0
     for counts in rounds:

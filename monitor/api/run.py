@@ -4,6 +4,7 @@ Nobody is there to acknowledge an alarm, so none latches: each is over when its 
 the next one is another episode. Otherwise the alarms are those of ``monitor scan``.
 """
 
+import logging
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,8 +18,18 @@ from pipeline.errors import MonitorError
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import Outcome, no_clock, published, score_beats
 from pipeline.stream.stream import Stream, StreamUpdate
+from pipeline.stream.warmup import compiled_before
+
+logger = logging.getLogger(__name__)
 
 _scorer = cache(load_scorer)
+
+
+@cache
+def _announce_compilation() -> None:
+    """Log a warning, once, where the first samples will wait for the kernels to be compiled."""
+    if not compiled_before():
+        logger.warning("compiling the signal kernels, once on this machine: this takes minutes")
 
 
 class StreamRun:
@@ -47,6 +58,7 @@ class StreamRun:
         self._settings: AlarmSettings = replace(settings, latching=frozenset())
         self._scorer: BeatScorer = _scorer()
         self._stream: Stream | None = None
+        _announce_compilation()
 
     @property
     def atrial_fibrillation(self) -> tuple[float | None, float]:

@@ -24,8 +24,8 @@ def parse_url(url: str, ports: dict[str, int], example: str) -> tuple[SplitResul
         example: a URL that is.
 
     Raises:
-        ConfigError: the URL has another scheme, no host, a port out of range, or a user or a
-            password.
+        ConfigError: the URL has another scheme, no host, a port out of range, a user or a
+            password, or characters that a URL escapes.
     """
     shown = safe_text(url, 200)
     try:
@@ -39,6 +39,10 @@ def parse_url(url: str, ports: dict[str, int], example: str) -> tuple[SplitResul
         )
     if parts.scheme not in ports or not parts.hostname or port == 0 or not url.isprintable():
         raise ConfigError(f"{shown!r} is no address: write {example}")
+    if " " in url or not f"{parts.path}{parts.query}".isascii():
+        raise ConfigError(
+            f"{shown!r} is no address: write a space in it as %20, and letters beyond ASCII alike"
+        )
     return parts, port or ports[parts.scheme]
 
 

@@ -94,7 +94,7 @@ class SourceRules:
             low, high = SAMPLING_RATE_LIMITS_HZ
             # Lines that cannot be read are missing from the rate.
             known = low <= measured_hz <= high and not self._machine.present("unreadable_lines")
-            advice = f"; start with fs={measured_hz:.0f}" if known else ""
+            advice = f"; set {measured_hz:.0f} Hz, as fs= or in its program" if known else ""
             reason = (
                 f"{measured_hz:.1f} samples a second come, not {self._fs_hz:g}: "
                 f"rates are wrong{advice}"

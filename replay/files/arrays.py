@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.constants import MAX_LEADS_PER_RECORD
 from pipeline.errors import InputError
-from replay.files.columns import Column, chosen, signals_of
+from replay.files.columns import Column, chosen, signals_of, unit_missing
 from replay.files.pieces import Samples
 from replay.files.regular import check_regular, quoted
 from replay.files.stated import Stated
@@ -89,9 +89,10 @@ def open_array(path: Path, stated: Stated) -> RecordHeader:
     array, where = _Array(path), f"array {quoted(path)}"
     columns = [Column(f"lead {n}", "") for n in range(1, array.count + 1)]
     places = chosen(columns, stated, where)
-    rate_hz = stated.rate_hz(None, where)
+    taken = [columns[place] for place in places]
+    rate_hz = stated.rate_hz(None, where, unit_missing=unit_missing(taken, stated))
     probe = np.array([array.read(place, 0, min(array.n, _PROBE)) for place in places])
-    signals = signals_of([columns[place] for place in places], probe, stated, where)
+    signals = signals_of(taken, probe, stated, where)
 
     def read(index: int, first: int, last: int) -> Samples:
         scale = MV_PER_UNIT.get(signals[index].units.lower(), 1.0)

@@ -66,6 +66,12 @@ def chosen(columns: Sequence[Column], stated: Stated, where: str) -> list[int]:
     return places
 
 
+def unit_missing(columns: Sequence[Column], stated: Stated) -> bool:
+    """Return whether no column has a unit of voltage, one has none at all, and none is stated."""
+    units = [column.unit.lower() for column in columns]
+    return stated.unit is None and "" in units and not any(unit in UNITS for unit in units)
+
+
 def signals_of(
     columns: Sequence[Column], probe: NDArray[np.float64], stated: Stated, where: str
 ) -> tuple[SignalHeader, ...]:

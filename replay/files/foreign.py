@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pipeline.constants import MAX_LEADS_PER_RECORD
 from pipeline.errors import InputError
 from replay.files.arrays import in_mv
-from replay.files.columns import Column, chosen, named, signals_of
+from replay.files.columns import Column, chosen, named, signals_of, unit_missing
 from replay.files.content import MATLAB, OTHER, PARQUET
 from replay.files.pieces import Samples
 from replay.files.regular import check_regular, quoted
@@ -94,8 +94,10 @@ def open_foreign(path: Path, kind: str, stated: Stated) -> RecordHeader:
     rows = spool.size // (4 * len(columns))
     # The child has chosen variables and columns by their names; leads are chosen here.
     places = chosen(columns, stated, where) if kind == OTHER else list(range(len(columns)))
+    taken = [columns[place] for place in places]
+    rate_hz = stated.rate_hz(fs_hz, where, unit_missing=unit_missing(taken, stated))
     probe = np.array([spool.read(place, 0, min(rows, 4096)) for place in places], dtype=np.float64)
-    signals = signals_of([columns[place] for place in places], probe, stated, where)
+    signals = signals_of(taken, probe, stated, where)
 
     def read(index: int, first: int, last: int) -> Samples:
         scale = MV_PER_UNIT.get(signals[index].units.lower(), 1.0)
@@ -103,7 +105,7 @@ def open_foreign(path: Path, kind: str, stated: Stated) -> RecordHeader:
 
     return RecordHeader(
         path=path,
-        frame_rate_hz=stated.rate_hz(fs_hz, where),
+        frame_rate_hz=rate_hz,
         frames=rows,
         signals=signals,
         start=start,

@@ -55,13 +55,20 @@ class Stated:
         }
         return [word for name, text in options.items() if text for word in (name, text)]
 
-    def rate_hz(self, found_hz: float | None, where: str) -> float:
+    def rate_hz(self, found_hz: float | None, where: str, *, unit_missing: bool = False) -> float:
         """Return the rate that a file has, or the one stated where it has none.
+
+        With ``unit_missing``, the unit is asked for in the same line as the rate.
 
         Raises:
             InputError: neither has one, or they differ by more than a thousandth.
         """
         if found_hz is None:
+            if self.fs_hz is None and unit_missing:
+                raise InputError(
+                    f"{where} does not state its sampling rate and its unit: "
+                    "give them with --fs HZ and --unit mV, uV or V"
+                )
             if self.fs_hz is None:
                 raise InputError(f"{where} does not state its sampling rate: give it with --fs")
             return self.fs_hz

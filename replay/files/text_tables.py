@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.constants import MAX_LEADS_PER_RECORD
 from pipeline.errors import InputError
 from replay.files.arrays import in_mv
-from replay.files.columns import chosen, is_counter, signals_of
+from replay.files.columns import chosen, is_counter, signals_of, unit_missing
 from replay.files.pieces import Piece, Samples, read_pieces
 from replay.files.regular import check_regular, quoted, read_head
 from replay.files.row_times import RowTimes, is_time
@@ -198,9 +198,9 @@ def open_text(path: Path, stated: Stated) -> RecordHeader:
     if time is not None and layout.rate_hz is None:
         times = RowTimes(table, time, stated.fs_hz)
     found_hz = layout.rate_hz if times is None else times.rate_hz
-    rate_hz = stated.rate_hz(found_hz, where)
-    probe = np.array([table.read(place, 0, min(table.n, STEP)) for place in places])
     columns = [layout.columns[place] for place in places]
+    rate_hz = stated.rate_hz(found_hz, where, unit_missing=unit_missing(columns, stated))
+    probe = np.array([table.read(place, 0, min(table.n, STEP)) for place in places])
     signals = signals_of(columns, probe, stated, where)
     table.only(places)
     runs = [(0, 0, table.n)] if times is None else times.runs

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import monitor
+from monitor.api import run
 from monitor.api.events import AlarmBook
 from pipeline.schema.public import Alert
 from pipeline.signal.samples import SampleBlock
@@ -167,3 +168,21 @@ def test_what_no_chunk_can_be_is_refused(signal: NDArray[np.float32]) -> None:
     with pytest.raises(ValueError, match="leads"):
         list(monitor.stream([signal[:500], signal[500:900, 0]], FS))
     assert list(monitor.stream([], FS)) == list(monitor.stream([signal[:0]], FS)) == []
+
+
+def test_compiling_the_kernels_is_announced_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a warning, which Python shows on stderr; not where they lie in the cache."""
+    monkeypatch.setattr(run, "compiled_before", lambda: False)
+    run._announce_compilation.cache_clear()
+    for _ in range(2):
+        run.StreamRun("a", FS, LEADS)
+
+    monkeypatch.setattr(run, "compiled_before", lambda: True)
+    run._announce_compilation.cache_clear()
+    run.StreamRun("a", FS, LEADS)
+
+    assert [record.message for record in caplog.records] == [
+        "compiling the signal kernels, once on this machine: this takes minutes"
+    ]

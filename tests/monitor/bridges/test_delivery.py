@@ -154,7 +154,8 @@ def test_ids_are_unique_and_safe_in_a_header() -> None:
 @pytest.mark.parametrize(
     "url",
     ["mqtt://user:secret@host", "mqtt://user@host", "http://host", "mqtt://", "mqtt://host:99999",
-     "mqtt://host:0", "mqtt://ho\nst", "host", "", "mqtt://[::1"],
+     "mqtt://host:0", "mqtt://ho\nst", "host", "", "mqtt://[::1", "mqtt://host/bed 1",
+     "mqtt://host/?name=bed 1", "mqtt://ho st", "mqtt://host/l\u00e4rm"],
 )  # fmt: skip
 def test_addresses_that_cannot_be_used_are_refused(url: str) -> None:
     """One line, and a password is never repeated in it."""

@@ -128,7 +128,7 @@ def test_the_command_refuses_in_one_line(tmp_path: Path, adc: NDArray[np.int64])
     path, _ = recordings.npy(tmp_path, adc)
     (tmp_path / "x.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     for words, reason in (
-        (["scan", str(path)], "give it with --fs"),
+        (["scan", str(path)], "give them with --fs"),
         (["replay", str(path), "--fs", "360", "--unit", "bar"], "write mV, uV or V"),
         (["scan", str(tmp_path / "x.h5")], "an HDF5 file"),
     ):

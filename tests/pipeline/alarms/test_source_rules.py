@@ -25,8 +25,16 @@ def brief(alerts: list[Alert]) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(
     ("rate_off", "reason"),
     [
-        (1.0, "500.0 samples a second come, not 250: rates are wrong; start with fs=500"),
-        (-0.5, "125.0 samples a second come, not 250: rates are wrong; start with fs=125"),
+        (
+            1.0,
+            "500.0 samples a second come, not 250: rates are wrong; set 500 Hz, as fs= or in its "
+            "program",
+        ),
+        (
+            -0.5,
+            "125.0 samples a second come, not 250: rates are wrong; set 125 Hz, as fs= or in its "
+            "program",
+        ),
         (-0.9, "25.0 samples a second come, not 250: rates are wrong"),
     ],
 )

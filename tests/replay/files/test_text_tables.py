@@ -100,6 +100,7 @@ def test_times_that_say_no_rate_need_one(tmp_path: Path, mv: NDArray[np.float64]
 @pytest.mark.parametrize(
     ("text", "stated", "reason"),
     [
+        ("II\n{values}", {}, "its sampling rate and its unit: give them with --fs HZ and --unit"),
         ("II\n{values}", {"unit": "mV"}, "does not state its sampling rate: give it with --fs"),
         ("II\n{values}", {"fs_hz": 250}, "does not state its unit: give it with --unit"),
         ("II [mV]\n{values}", {"fs_hz": 250, "unit": "uV"}, "is in 'mV', and --unit says uV"),

@@ -19,7 +19,8 @@ from typing import Final
 
 from models.evaluation.report.tables import Table
 from pipeline.errors import MonitorError
-from tests.nightly import cluster_targets, targets, wire
+from tests.nightly import cluster_targets, device_targets, targets, wire
+from tests.nightly.mutation import mutated
 
 
 @dataclass
@@ -54,33 +55,6 @@ class Figures:
             self.refused += not accepted
 
 
-def mutated(seed: bytes, chance: random.Random) -> bytes:
-    """Return bytes that are nearly those of ``seed``."""
-    data = bytearray(seed)
-    for _ in range(chance.choice((1, 1, 2, 4, 16))):
-        at = chance.randrange(len(data) + 1)
-        match chance.randrange(7):
-            case 0 | 1 | 2 if at < len(data):
-                data[at] ^= 1 << chance.randrange(8)
-            case 3:
-                del data[at : at + chance.randrange(1, 9)]
-            case 4:
-                data[at:at] = chance.choice(_PIECES)
-            case 5:
-                del data[at:]
-            case _:
-                begin = chance.randrange(len(data) + 1)
-                data[at:at] = data[begin : begin + chance.randrange(1, 64)]
-    return bytes(data)
-
-
-_PIECES: Final = (
-    b"\x00", b"\xff" * 4, b"\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00", b"\xdf\xff\xff\xff\xff", b"\xc6",
-    b"-1", b"9" * 30, b"1e999", b"NaN", b"null", b"[" * 40, b"{", b'"', b"\n", b"\x1b[2J", b"\x80",
-    b"../", b"\xed\xa0\x80",
-)  # fmt: skip
-
-
 def measured(kind: str, seconds: float, seed: int) -> Figures:
     """Give bytes of one kind to what reads them, for so long."""
     figures, chance = Figures(), random.Random(seed)
@@ -110,7 +84,7 @@ def _cases(
         yield change(seed, chance), read
 
 
-TARGETS: Final = targets.TARGETS | cluster_targets.TARGETS
+TARGETS: Final = targets.TARGETS | device_targets.TARGETS | cluster_targets.TARGETS
 KINDS: Final = (*TARGETS, "wire")
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.nightly import cluster
-from tests.nightly.hostile_bytes import TARGETS, Figures, mutated
+from tests.nightly.hostile_bytes import TARGETS, Figures
+from tests.nightly.mutation import mutated
 from tests.nightly.targets import UndetectedError
 
 pytestmark = pytest.mark.system

@@ -24,7 +24,7 @@ from pipeline.kafka.alerts import (
 from pipeline.kafka.skipped import Skipped
 from pipeline.schema.public import Alert
 from tests.nightly.cluster_targets import TARGETS
-from tests.nightly.hostile_bytes import mutated
+from tests.nightly.mutation import mutated
 from tests.support.kafka import (
     REAL,
     Brokers,

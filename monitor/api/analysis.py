@@ -166,7 +166,8 @@ def analysis_of(
             book.take(alert)
     beats = BeatTable.of(notes, recording.start, recording.offsets, recording.fs_hz)
     found = book.alarms
-    rhythms = rhythms_in(found)
+    pauses_s = [(a / recording.fs_hz, b / recording.fs_hz) for a, b in recording.pauses]
+    rhythms = rhythms_in(found, pauses_s, recording.start)
     summary = summary_of(
         name=recording.name,
         start=recording.start,

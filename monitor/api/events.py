@@ -159,9 +159,27 @@ class AlarmBook:
         return sorted(self._latest.values(), key=lambda alarm: (alarm.begin_s, alarm.episode))
 
 
-def rhythms_in(alarms: list[Alarm]) -> list[Rhythm]:
-    """Return the stretches of rhythms in alarms that are over, in order of their beginning."""
-    return [
+def rhythms_in(
+    alarms: list[Alarm],
+    pauses_s: Sequence[tuple[float, float]] = (),
+    start: datetime | None = None,
+) -> list[Rhythm]:
+    """Return the stretches of rhythms in alarms that are over, in order of their beginning.
+
+    Pauses in which nothing was recorded are stretches that cannot be analysed.
+    """
+    pauses = [
+        Rhythm(
+            kind="not_analysable",
+            begin_s=round(begin_s, 4),
+            end_s=round(end_s, 4),
+            message="nothing was recorded",
+            begin=date_of(start, begin_s),
+            end=date_of(start, end_s),
+        )
+        for begin_s, end_s in pauses_s
+    ]
+    found = [
         Rhythm(
             kind=alarm.kind,
             begin_s=alarm.begin_s,
@@ -173,3 +191,4 @@ def rhythms_in(alarms: list[Alarm]) -> list[Rhythm]:
         for alarm in alarms
         if alarm.kind in RHYTHMS and alarm.end_s is not None
     ]
+    return sorted([*found, *pauses], key=lambda rhythm: rhythm.begin_s)

@@ -50,6 +50,8 @@ class Recording:
     """Which leads were taken, and why, where there was a choice."""
     offsets: tuple[int, ...] = (0,)
     """What is added to a position in each epoch of the blocks to have the index of the sample."""
+    pauses: tuple[tuple[int, int], ...] = ()
+    """First index and end of each stretch between two epochs in which nothing was recorded."""
 
     @property
     def duration_s(self) -> float:
@@ -235,6 +237,7 @@ def _of_recording(found: "FoundLeads") -> Recording:
         read=timeline.read,
         note=found.why,
         offsets=timeline.offsets,
+        pauses=tuple(timeline.pauses),
     )
 
 

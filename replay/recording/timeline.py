@@ -5,6 +5,7 @@ of the monitor without its log, counts from 0: it is placed where the clock says
 at the earliest behind the one before.
 """
 
+import itertools
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,9 @@ from replay.recording.source import RecordingSource, Span
 
 LONGEST_DAYS: Final = 31.0
 """A longer recording is refused: somebody recorded two stays under one name."""
+
+_SHORTEST_PAUSE_S: Final = 1.0
+"""Segments know by the second when they began."""
 
 
 class Timeline:
@@ -31,6 +35,8 @@ class Timeline:
         self.offsets = _offsets(spans, source.info.fs_hz)
         """What is added to a position in each epoch to have its place in the recording."""
         self._placed = [(self._place(span), span) for span in spans]
+        self.pauses = _pauses(self._placed, source.info.fs_hz)
+        """First place and end of each stretch between two epochs in which nothing was recorded."""
         place, last = self._placed[-1]
         self.n = place + last.end - last.first
         """Samples of each lead from the first to the last, those that are missing included."""
@@ -60,6 +66,15 @@ class Timeline:
                     at = block.first_sample + offset
                     samples[:, at : at + block.n] = block.samples
         return samples
+
+
+def _pauses(placed: list[tuple[int, Span]], fs_hz: float) -> list[tuple[int, int]]:
+    pauses = []
+    for (before, last), (after, first) in itertools.pairwise(placed):
+        end = before + last.end - last.first
+        if first.epoch != last.epoch and after - end >= _SHORTEST_PAUSE_S * fs_hz:
+            pauses.append((end, after))
+    return pauses
 
 
 def _offsets(spans: list[Span], fs_hz: float) -> tuple[int, ...]:

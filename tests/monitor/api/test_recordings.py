@@ -67,7 +67,7 @@ def test_segments_gaps_and_flags_are_analysed_as_the_signal_was(
     facts = [(a.kind, a.begin_s, a.known_s, a.end_s, a.begin, a.end) for a in found.alarms]
     assert facts == [(a.kind, a.begin_s, a.known_s, a.end_s, a.begin, a.end) for a in wanted.alarms]
     assert {"lead_off", "not_analysable"} <= {rhythm.kind for rhythm in found.rhythms}
-    assert found.rhythms == wanted.rhythms or len(found.rhythms) == len(wanted.rhythms)
+    assert found.rhythms == wanted.rhythms
     assert (found.summary.name, found.summary.duration_s) == ("bed1", 120.0)
     assert found.summary.leads == LEADS
 
@@ -111,6 +111,9 @@ def test_what_follows_a_restart_is_placed_by_the_clock(
     assert all(a.end_s is not None and a.begin_s <= a.end_s for a in found.alarms)
     assert any(a.begin_s >= 1800 for a in found.alarms)
     assert np.isnan(found.signal(300.0, 301.0)).all()
+    (pause,) = [one for one in found.rhythms if one.message == "nothing was recorded"]
+    assert (pause.kind, pause.begin_s, pause.end_s) == ("not_analysable", 120.0, 1800.0)
+    assert found.summary.analysable_share == pytest.approx(240 / 1920, abs=0.01)
 
 
 def test_two_stays_under_one_name_are_not_one_recording(

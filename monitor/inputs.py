@@ -19,7 +19,6 @@ from replay.files.recordings import Found, find_recordings, open_recording
 from replay.files.stated import NOTHING, Stated
 from replay.headers import RecordHeader, load_header, quoted
 from replay.lead_sets.choice import lead_choices
-from replay.leads import stream_name
 from replay.pacing import BLOCK_S, wait_s
 
 if TYPE_CHECKING:
@@ -226,7 +225,7 @@ def report_leads(found: Iterable[FoundLeads]) -> None:
 
     Records of one database have the same signals: they share a line.
     """
-    for why, names in _grouped((one.why, stream_name(one.header.path)) for one in found if one.why):
+    for why, names in _grouped((one.why, one.file.stem) for one in found if one.why):
         report_line(f"monitor: {names}: {why}", logging.INFO)
 
 

@@ -1,5 +1,6 @@
 """A recording of ``--record`` in Python: one signal, whatever its segments, gaps and epochs are."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 import monitor
 from monitor.api.analysis import analysis_of
 from monitor.api.recordings import Recording
+from monitor.cli.app import app
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.signal.samples import SampleBlock
 from tests.monitor.api.conftest import FS, LEADS
@@ -129,6 +132,17 @@ def test_two_stays_under_one_name_are_not_one_recording(
         monitor.analyze(tmp_path)
     header = min(tmp_path.glob("*.hea"))
     assert monitor.analyze(header).summary.duration_s == 10.0
+
+
+def test_a_recording_is_one_report_under_the_name_of_its_stream(recording: Path) -> None:
+    """One row, and one object, over all of its segments."""
+    printed = CliRunner().invoke(app, ["report", str(recording), "--json", "--jobs", "1"]).stdout
+
+    (content,) = map(json.loads, printed.splitlines())
+    summary = content["summary"]
+    assert (summary["name"], summary["duration_s"]) == ("bed1", 120.0)
+    assert summary["start"] == BEGAN.isoformat()
+    assert content["hours"][-1]["end_s"] == 120.0
 
 
 def test_a_file_is_called_by_its_name(tmp_path: Path, signal: NDArray[np.float32]) -> None:

@@ -6,6 +6,11 @@ would have been; after a loss they never do. So what follows a jump is held back
 signal, until that is known. Jumps as large as the jitter that was seen are jitter at once, so that
 nothing waits where stamps always jitter.
 
+A smaller loss is not looked for in the sum of many stamps. It would move them all from then on, and
+so does a program that is late by as much from then on, as when its buffer grows: the stamps are
+the same. Such a loss moves later beats by at most three times the jitter; a gap that is none would
+cost the beats around it.
+
 Units: seconds, samples.
 """
 

@@ -21,6 +21,7 @@ from pipeline.schema.alert import PublishedAlert as PublishedAlert
 from pipeline.schema.delivery import Gap as Gap
 from pipeline.schema.delivery import LogReplaced as LogReplaced
 from pipeline.schema.delivery import Unrecorded as Unrecorded
+from pipeline.schema.trend import Trend as Trend
 
 _T = TypeVar("_T")
 
@@ -309,7 +310,9 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
         return self.produced_windows - accounted
 
 
-Public = PublishedAlert | BeatNote | Status | Heartbeat | SignalStrip | WindowView | SystemReport
+Public = (
+    PublishedAlert | BeatNote | Status | Heartbeat | SignalStrip | WindowView | SystemReport | Trend
+)
 
 Received = Public | Gap | LogReplaced | Unrecorded
 """What a subscriber receives: messages, what is not recorded, and where the numbers break off."""
@@ -326,7 +329,9 @@ _public_decoders: Final[dict[bytes, msgspec.json.Decoder[Public]]] = {
     b"signal": msgspec.json.Decoder(SignalStrip),
     b"window": msgspec.json.Decoder(WindowView),
     b"system": msgspec.json.Decoder(SystemReport),
+    b"trend": msgspec.json.Decoder(Trend),
 }
+_trend_decoder = msgspec.json.Decoder(Trend)
 _alert_decoder = msgspec.json.Decoder(Alert)
 _strip_decoder = msgspec.json.Decoder(SignalStrip)
 
@@ -379,3 +384,8 @@ def decode_alert(body: bytes) -> Alert:
 def decode_strip(body: bytes) -> SignalStrip:
     """Return the strip in ``body``, or raise `WireError`."""
     return decode_json(_strip_decoder, body)
+
+
+def decode_trend(body: bytes) -> Trend:
+    """Return the trend in ``body``, or raise `WireError`."""
+    return decode_json(_trend_decoder, body)

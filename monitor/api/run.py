@@ -83,14 +83,17 @@ class StreamRun:
             self._stream, self._stream.begin_epoch(block.epoch, block.first_sample)
         )
         now = self._scored(self._stream, self._stream.take(block))
-        return Outcome(before.alerts + now.alerts, before.beats + now.beats)
+        return Outcome(
+            before.alerts + now.alerts, before.beats + now.beats, before.trends + now.trends
+        )
 
     def finish(self) -> Outcome:
         """Return what becomes known with the end of the signal: the last beats, and all alarms."""
         if self._stream is None:
             return Outcome([], [])
         last = self._scored(self._stream, self._stream.finish())
-        return Outcome(last.alerts + self._stream.close(), last.beats)
+        end = published(self._stream, self._stream.close())
+        return Outcome(last.alerts + end.alerts, last.beats, last.trends + end.trends)
 
     def _scored(self, stream: Stream, taken: StreamUpdate) -> Outcome:
         score_beats(stream, taken.windows, self._scorer)

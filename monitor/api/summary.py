@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from monitor.api.beat_table import BeatTable
 from monitor.api.events import Alarm, Rhythm
-from pipeline.alarms.rate_rules import RATE_BEATS
 from pipeline.constants import CLASSES
 from pipeline.signal.samples import SampleBlock
+from pipeline.trends.rates import rates_of
 
 PLAUSIBLE_QRS_MV: Final = (0.05, 10.0)
 """A QRS complex of a lead has 0.2 to 5 mV: less than a quarter of that, or twice as much, is
@@ -98,27 +98,6 @@ def summary_of(
         alarms=dict(Counter(alarm.kind for alarm in alarms)),
         notes=list(notes),
     )
-
-
-def rates_over(rr_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the heart rate over each `RATE_BEATS` known intervals, bpm, as the monitor shows it.
-
-    Empty with fewer intervals.
-    """
-    if len(rr_s) < RATE_BEATS:
-        return np.zeros(0)
-    return 60.0 * RATE_BEATS / np.convolve(rr_s, np.ones(RATE_BEATS), mode="valid")
-
-
-def rates_of(rr_s: NDArray[np.float64]) -> tuple[float | None, float | None, float | None]:
-    """Return the lowest, mean and highest heart rate of intervals in seconds, NaN where unknown."""
-    known = rr_s[np.isfinite(rr_s)]
-    if not len(known):
-        return None, None, None
-    mean, rates = round(60.0 / float(np.mean(known)), 1), rates_over(known)
-    if not len(rates):
-        return None, mean, None
-    return round(float(rates.min()), 1), mean, round(float(rates.max()), 1)
 
 
 def _analysable(duration_s: float, rhythms: Iterable[Rhythm], *, one_lead: bool) -> float:

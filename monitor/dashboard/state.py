@@ -176,7 +176,7 @@ class DashboardState:
             stream.beats[message.epoch, message.sample] = message
             if len(stream.beats) > MAX_BEATS:
                 del stream.beats[next(iter(stream.beats))]
-        elif _is_window(message):
+        elif isinstance(message, WindowView) and _is_window(message):
             stream.window = message
 
     def silent_s(self, now: float) -> float:

@@ -10,13 +10,14 @@ import numpy as np
 from monitor.api.analysis import Analysis
 from monitor.api.beat_table import BeatTable
 from monitor.api.events import Alarm, date_of
-from monitor.api.summary import Summary, rates_over
+from monitor.api.summary import Summary
 from monitor.report.ectopy import Ectopy, ectopy_of
 from monitor.report.hours import FiveMinutes, Hour, hours_of, variability_of
 from pipeline.alarms.kinds import HIGH, KINDS, PHYSIOLOGICAL
 from pipeline.alarms.rate_rules import RATE_BEATS
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.constants import CLASSES, NOTICE
+from pipeline.trends.rates import rates_over
 
 LONGEST_SHOWN: Final = 5
 """So many of the longest intervals are listed."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from monitor.api.beat_table import BeatTable
 from monitor.api.events import Rhythm
-from monitor.api.summary import rates_of
+from pipeline.trends.rates import rates_of
 from pipeline.trends.variability import PERIOD_S, Variability, variability
 
 HOUR_S: Final = 3600.0

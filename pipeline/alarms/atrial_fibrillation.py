@@ -20,9 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alarms.settings import AlarmSettings
-from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.errors import SnapshotError
-from pipeline.schema.public import Alert
 from pipeline.schema.state import Shape, State, field
 from pipeline.scoring.beat import InLeads
 from pipeline.signal.kernels import atrial as kernel
@@ -39,6 +37,10 @@ MIDDLE_BEATS: Final = kernel.BEATS // 2
 
 UNKNOWN_S: Final = 30.0
 """Without a beat of which enough is known for so long, nothing is said any more."""
+
+DATED_BACK_S: Final = 60.0
+"""Of an episode no more than this and the on-delay lies before the beat with which it is certain:
+minutes before that are finished (`pipeline.trends.minutes`)."""
 
 RECORD_ABOVE: Final = -0.6
 """A record is called fibrillation if the mean of its evidence, each limited to `RECORD_LIMIT`, lies
@@ -170,6 +172,17 @@ class AtrialState(State):
         known = self.known_samples
         return min(self.fibrillating_samples / known, 1.0) if known else None
 
+    def settled_to(self, position: int, dated_back: int) -> int:
+        """Return the sample before which no change of the rhythm will be dated any more.
+
+        Every beat before ``position`` was taken in; a beginning is dated back by ``dated_back``
+        samples at most.
+        """
+        if self.raised and self.known_at is not None:
+            return min(self.samples[0], self.known_at)
+        earliest = self.samples[0] if self.samples else position
+        return max(earliest if self.since is None else self.since, position - dated_back)
+
     @classmethod
     def fresh(cls, leads: int = 1) -> Self:
         """Return the state before the first beat of a stream of so many leads."""
@@ -241,16 +254,21 @@ class AtrialRhythm:
         counts only until the next beat."""
         self.evidence_without_p = math.nan
         """The same, see `without_p_waves`."""
+        self.turns: list[tuple[int, bool]] = []
+        """Where fibrillation began (true) or ended, for whoever takes it; in no state either."""
         self.state = state or AtrialState.fresh()
         if not (self.state.leads and all(of_lead.possible for of_lead in self.state.leads)):
             raise SnapshotError("state of beats whose places are out of range")
         self._delay = round(settings.atrial_fibrillation_delay_s * fs_hz)
+        self._dated_back = self._delay + round(DATED_BACK_S * fs_hz)
         self._unknown = round(UNKNOWN_S * fs_hz)
         self._measures = [AtrialMeasures(of_lead) for of_lead in self.state.leads]
 
     def reset(self) -> None:
         """Start over: the next beat does not follow those before. The shares of time stay."""
         state = self.state
+        if state.raised and state.known_at is not None:
+            self.turns.append((state.known_at, False))
         for of_lead in state.leads:
             of_lead.counters[:] = 0
         state.samples.clear()
@@ -292,6 +310,10 @@ class AtrialRhythm:
         ]
         return known[leads.lead], self._measures[leads.lead]
 
+    def settled_to(self, position: int) -> int:
+        """See `AtrialState.settled_to`."""
+        return self.state.settled_to(position, self._dated_back)
+
     def advance(self, position: int) -> list[AtrialChange]:
         """Return the end of a condition of which nothing was known for `UNKNOWN_S`."""
         state = self.state
@@ -320,6 +342,7 @@ class AtrialRhythm:
                 late = max(sample - passed - max(middle, state.since), 0)
                 state.fibrillating_samples -= late  # counted, and over by then
                 changes.append(AtrialChange(False, middle, evidence))
+                self.turns.append((middle, False))
             state.since, state.raised = None, False
         if state.since is None:
             return changes
@@ -328,71 +351,7 @@ class AtrialRhythm:
         elif sample - state.since >= self._delay:
             state.raised = True
             state.fibrillating_samples += sample - state.since
+            self.turns.append((max(state.since, sample - self._dated_back), True))
         if state.raised:
             changes.append(AtrialChange(True, state.since, evidence))
         return changes
-
-
-class AtrialAlarms:
-    """The alarm of atrial fibrillation of one stream."""
-
-    def __init__(
-        self,
-        machine: AlarmStateMachine,
-        fs_hz: float,
-        settings: AlarmSettings,
-        state: AtrialState,
-    ) -> None:
-        """Raise alarms in ``machine``.
-
-        Raises:
-            SnapshotError: the state is none that the kernel may trust.
-        """
-        self._machine = machine
-        self._rhythm = AtrialRhythm(settings, fs_hz, state)
-        self._reason = f"irregular without P waves for {settings.atrial_fibrillation_delay_s:g} s"
-
-    @property
-    def evidence_without_p(self) -> float:
-        """That of the latest beat, see `without_p_waves`; NaN where not known."""
-        return self._rhythm.evidence_without_p
-
-    def reset(self) -> None:
-        """Start over: the next beat does not follow those before."""
-        self._rhythm.reset()
-
-    @property
-    def leads(self) -> int:
-        """How many leads the beats are seen in."""
-        return len(self._rhythm.state.leads)
-
-    def on_beat(
-        self,
-        sample: int,
-        rr_s: float,
-        window: NDArray[np.float32],
-        *,
-        usable: bool,
-        leads: InLeads | None = None,
-    ) -> list[Alert]:
-        """Take in a beat as `AtrialRhythm.on_beat` does."""
-        alerts: list[Alert] = []
-        for change in self._rhythm.on_beat(sample, rr_s, window, usable=usable, leads=leads):
-            if change.active:
-                alerts += self._machine.begin(
-                    KIND,
-                    sample,
-                    self._reason,
-                    begun_at=change.begun_at,
-                    values={"evidence": round(change.evidence, 2), "limit_evidence": BEGINS_ABOVE},
-                )
-            else:
-                alerts += self._machine.end(KIND, change.begun_at, "regular again, or P waves")
-        return alerts
-
-    def advance(self, position: int) -> list[Alert]:
-        """End the alarm if nothing has been known of the rhythm for `UNKNOWN_S`."""
-        alerts: list[Alert] = []
-        for change in self._rhythm.advance(position):
-            alerts += self._machine.end(KIND, change.begun_at, "rhythm no longer known")
-        return alerts

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.alarms.atrial_fibrillation import AtrialAlarms
+from pipeline.alarms.atrial_alarms import AtrialAlarms
 from pipeline.alarms.kinds import SIGNAL_KINDS
 from pipeline.alarms.leads.fibrillation import LeadsFibrillation
 from pipeline.alarms.leads.watch import LeadWatch

@@ -51,7 +51,8 @@ from pipeline.schema.messages import (
 from pipeline.schema.public import Alert, Public, Status, SystemReport
 from pipeline.schema.requests import Died
 from pipeline.scoring.beat import Beat
-from pipeline.stream.streams import MAX_STREAMS, Outcome
+from pipeline.stream.outcome import Outcome
+from pipeline.stream.streams import MAX_STREAMS
 from pipeline.transport.sockets import wait
 
 logger = logging.getLogger(__name__)
@@ -280,7 +281,7 @@ class Hub:
             self._request(beat)
         if isinstance(event, GivenUp):
             self._dispatcher.give_up(event.ids)
-        self._outbox.add(outcome.alerts)
+        self._outbox.add(outcome.alerts, outcome.trends)
         self._messages += outcome.messages
         self._reported_beats += outcome.reported
         if outcome.removed is not None:

@@ -31,7 +31,7 @@ from pipeline.schema.messages import (
     decode_entry,
     encode_entry,
 )
-from pipeline.schema.public import Alert, PublishedAlert
+from pipeline.schema.public import Alert, PublishedAlert, Trend
 from pipeline.stream.session import Progress, SessionState, StreamSession
 from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.streams import Streams
@@ -141,8 +141,10 @@ class Journal:
         """Write the state of a stream with the next commit."""
         self._snapshots_needed.add(name)
 
-    def commit(self, alerts: Sequence[Alert], now: float) -> list[PublishedAlert]:
-        """Write what waits together with ``alerts``; return those as logged.
+    def commit(
+        self, alerts: Sequence[Alert], now: float, trends: Sequence[Trend] = ()
+    ) -> list[PublishedAlert]:
+        """Write what waits together with ``alerts`` and ``trends``; return the alerts as logged.
 
         Raises:
             LogError: nothing was written; the same will be tried with the next commit.
@@ -161,6 +163,7 @@ class Journal:
             logged = self._log.commit(
                 Commit(
                     alerts=alerts,
+                    trends=trends,
                     entries=self._entries,
                     snapshots=snapshots,
                     removed=sorted(self._removed),
@@ -200,14 +203,17 @@ class Journal:
                 snapshots[name] = state
         return snapshots
 
-    def close(self, alerts: Sequence[Alert], now: float) -> list[PublishedAlert]:
+    def close(
+        self, alerts: Sequence[Alert], now: float, trends: Sequence[Trend] = ()
+    ) -> list[PublishedAlert]:
         """Write what waits and the state of every stream, for a new hub to continue at once.
 
         Raises:
             LogError: nothing was written; a new hub continues from what is there.
         """
         self._snapshots_needed |= set(self._unsaved)
-        return self.commit(alerts, now) if alerts or self.is_due(now) else []
+        due = alerts or trends or self.is_due(now)
+        return self.commit(alerts, now, trends) if due else []
 
     def _snapshots_due(self, now: float) -> set[str]:
         """Return the streams whose state is to be written."""

@@ -16,7 +16,15 @@ from pipeline.hub.journal import Journal
 from pipeline.log.maintenance import LogMaintenance, Retention
 from pipeline.log.store import AlertLog
 from pipeline.schema.alert import timed, unrecorded, utc_text
-from pipeline.schema.public import Alert, Public, PublishedAlert, SignalStrip, encode_json
+from pipeline.schema.public import (
+    Alert,
+    Public,
+    PublishedAlert,
+    SignalStrip,
+    Trend,
+    encode_json,
+)
+from pipeline.schema.trend import recorded_at
 from pipeline.stream.session import PendingAlert
 from pipeline.transport.sockets import Publisher
 
@@ -26,6 +34,10 @@ _LOG_RETRY_S: Final = 1.0
 
 _CHECK_S: Final = 0.5
 """A log that was removed is noticed within this time, whether or not anything is to be written."""
+
+
+_MOST_TRENDS: Final = 65_536
+"""Kept while the log takes none: an hour of a thousand streams."""
 
 
 class Outbox:
@@ -44,6 +56,10 @@ class Outbox:
         self._pending: list[PendingAlert] = []
         self._announced = 0
         """So many of them, the first, were published as not recorded."""
+        self._trends: list[Trend] = []
+        """Not in the log yet,"""
+        self._published_trends = 0
+        """and so many of them, the first, were published."""
         self._new: list[Alert] = []
         self._retry_at = self._check_at = 0.0
 
@@ -52,9 +68,16 @@ class Outbox:
         """Alerts that are not in the log yet."""
         return len(self._pending)
 
-    def add(self, pending: Iterable[PendingAlert]) -> None:
-        """Queue alerts."""
+    def add(self, pending: Iterable[PendingAlert], trends: Sequence[Trend] = ()) -> None:
+        """Queue alerts and trends."""
         self._pending += pending
+        if trends:
+            utc = utc_text(time.time())
+            self._trends += [recorded_at(trend, utc) for trend in trends]
+            if (lost := len(self._trends) - _MOST_TRENDS) > 0:
+                logger.error("%d minutes of trends are lost: the log takes none", lost)
+                self._published_trends = max(0, self._published_trends - lost)
+                del self._trends[:lost]
 
     def add_alerts(self, alerts: Iterable[Alert]) -> None:
         """Queue alerts that follow from no sample: their latency counts from now."""
@@ -80,7 +103,7 @@ class Outbox:
             self._announce(now)
             return []
         try:
-            logged = journal.commit(self._to_log(now), now)
+            logged = journal.commit(self._to_log(now), now, self._trends)
         except LogError as error:
             self._failed(error)
             self._retry_at = now + _LOG_RETRY_S
@@ -91,14 +114,17 @@ class Outbox:
             latency = pending.latency(self._clock())
             self.publish(f"alert/{alert.stream}", timed(alert, latency))
         self._new += logged[self._announced :]
+        self._publish_trends()
         self._pending.clear()
-        self._announced = 0
+        self._trends.clear()
+        self._announced = self._published_trends = 0
         return logged
 
     def _announce(self, now: float) -> None:
         """Publish as not recorded what waits for a log that cannot be written; each alert once."""
         if not self.unwritable:
             return
+        self._publish_trends()
         utc = utc_text(time.time())
         for pending in self._pending[self._announced :]:
             # When it is recorded, that is still when it was raised.
@@ -107,6 +133,12 @@ class Outbox:
             alert = unrecorded(pending.alert, self._log.log_id)
             self.publish(f"alert/{alert.stream}", alert)
         self._announced = len(self._pending)
+
+    def _publish_trends(self) -> None:
+        """Publish the trends that were not, each once, recorded or not."""
+        for trend in self._trends[self._published_trends :]:
+            self.publish(f"trend/{trend.stream}", trend)
+        self._published_trends = len(self._trends)
 
     def take_new(self) -> list[Alert]:
         """Return, once, the alerts that were published for the first time, recorded or not."""
@@ -117,13 +149,15 @@ class Outbox:
         """Commit all that is pending for a new hub to continue at once; a fault is only logged."""
         now = self._clock()
         try:
-            logged = journal.close(self._to_log(now), now)
+            logged = journal.close(self._to_log(now), now, self._trends)
         except LogError as error:
             self._failed(error)
             return
         for alert in logged:
             self.publish(f"alert/{alert.stream}", alert)
+        self._publish_trends()
         self._pending.clear()
+        self._trends.clear()
 
     def _to_log(self, now: float) -> list[Alert]:
         """Return the alerts as they are logged, with latencies before their own commit."""

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from pipeline.schema.messages import Event
 from pipeline.schema.public import RecordingReport
+from pipeline.stream.outcome import Outcome
 from pipeline.stream.session import StreamSession
-from pipeline.stream.streams import Outcome, Streams
+from pipeline.stream.streams import Streams
 
 
 class StreamRecorder(Protocol):

@@ -47,9 +47,10 @@ from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import ScoredBatch, Scorer
 from pipeline.stream.embedded import scored
+from pipeline.stream.outcome import Outcome
 from pipeline.stream.session import NOT_BEGUN, PendingAlert, SessionState, StreamSession
 from pipeline.stream.snapshot import pack, unpack
-from pipeline.stream.streams import Outcome, Streams
+from pipeline.stream.streams import Streams
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class Step:
         self.alerts += outcome.alerts
         self.beats += outcome.windows
         self.messages += outcome.messages
+        self.messages += [(f"trend/{one.stream}", one) for one in outcome.trends]
 
 
 class Partition:
@@ -179,8 +181,7 @@ class Partition:
                 compute_ms=0.0,
             )
             outcome = self.streams.apply(reply, self._time_s)
-            step.alerts += outcome.alerts
-            step.messages += outcome.messages
+            step.add(outcome)
         step.beats = []
 
     def _on_source(self, item: Chunk | End, at: float, now: float, step: Step) -> None:

@@ -2,9 +2,9 @@
 
 `StreamEraser` opens a log that no hub has open. In one transaction it puts tombstones in the place
 of the stream's alerts (`pipeline.log.tombstones`), appends the alert that records this, and
-removes strips, active alarms, the snapshot, and what the journal has of the stream. Then the file
-is rewritten without free pages, and the write-ahead log is emptied: neither holds a byte of
-what was removed. What a file system, a backup or a subscriber keeps is beyond this
+removes strips, active alarms, trends, the snapshot, and what the journal has of the stream. Then
+the file is rewritten without free pages, and the write-ahead log is emptied: neither holds a byte
+of what was removed. What a file system, a backup or a subscriber keeps is beyond this
 (`docs/deploy.md`).
 
 A removal that is cut short before its commit has changed nothing; after it, the next one for any
@@ -16,7 +16,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -58,16 +58,19 @@ class Holdings:
     entries: int
     """Of the journal."""
     snapshots: int
+    trends: int
+    """Minutes."""
 
     def __bool__(self) -> bool:
         """Whether there is anything."""
-        return any((self.alerts, self.strips, self.active_alarms, self.entries, self.snapshots))
+        return any(astuple(self))
 
     def __str__(self) -> str:
         """Return all numbers in words."""
         return (
             f"{self.alerts} alerts, {self.strips} strips of signal, {self.active_alarms} active "
-            f"alarms, {self.entries} entries of the journal, {self.snapshots} snapshots"
+            f"alarms, {self.entries} entries of the journal, {self.snapshots} snapshots, "
+            f"{self.trends} minutes of trends"
         )
 
 
@@ -101,21 +104,23 @@ class StreamEraser(AlertLog):
             self._count("SELECT count(*) FROM standing WHERE stream = ?1", stream),
             sum(1 for _ in self._rewritten_entries(stream)),
             self._count("SELECT count(*) FROM snapshot WHERE stream = ?1", stream),
+            self._count("SELECT count(*) FROM trend WHERE stream = ?1", stream),
         ]
-        alerts, strips, active, entries, snapshots = counts
+        alerts, strips, active, entries, snapshots, trends = counts
         return Holdings(
             alerts=alerts,
             strips=strips,
             active_alarms=active,
             entries=entries,
             snapshots=snapshots,
+            trends=trends,
         )
 
     def names(self) -> list[str]:
         """Return the names of all streams, in order. Raises `LogError` where it cannot be read."""
         rows = self.rows(
             "SELECT stream FROM alert UNION SELECT stream FROM standing"
-            " UNION SELECT stream FROM snapshot"
+            " UNION SELECT stream FROM snapshot UNION SELECT stream FROM trend"
         )
         return sorted(str(name) for (name,) in rows if name)
 
@@ -145,6 +150,7 @@ class StreamEraser(AlertLog):
             db.executemany("DELETE FROM strip WHERE seq = ?", ((one,) for one in strips))
             db.execute("DELETE FROM standing WHERE stream = ?", (stream,))
             db.execute("DELETE FROM snapshot WHERE stream = ?", (stream,))
+            db.execute("DELETE FROM trend WHERE stream = ?", (stream,))
             db.executemany(
                 "UPDATE journal SET crc32 = ?2, body = ?3 WHERE n = ?1",
                 ((n, checksum(n, entry), entry) for n, entry in entries),
@@ -248,7 +254,7 @@ class StreamEraser(AlertLog):
 
     def _bytes_now(self) -> int:
         held = 0
-        for table in ("alert", "strip"):
+        for table in ("alert", "strip", "trend"):
             ((sum_,),) = self._db.execute(
                 f"SELECT coalesce(sum(length(body) + {ROW_BYTES}), 0) FROM {table}"  # noqa: S608
             ).fetchall()

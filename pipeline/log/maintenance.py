@@ -1,10 +1,10 @@
 """Maintenance of a log while a monitor runs for months: retention, and small files.
 
 `LogMaintenance.run` is called each turn of the hub's loop and does at most one small step a second.
-It removes the oldest alerts beyond the limits of a `Retention`; heartbeats and pages of the replay
-socket publish the new low-water mark. It returns freed pages to the file system, and each 30
-seconds folds the write-ahead log into the file. Without limits nothing is removed, and active
-alarms are kept whatever their age (`AlertLog.active_alarms`).
+It removes the oldest alerts and trends beyond the limits of a `Retention`; heartbeats and pages of
+the replay socket publish the new low-water mark. It returns freed pages to the file system, and
+each 30 seconds folds the write-ahead log into the file. Without limits nothing is removed, and
+active alarms are kept whatever their age (`AlertLog.active_alarms`).
 
 Not thread-safe: runs in the hub's loop.
 """
@@ -13,6 +13,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import merge
+from operator import itemgetter
 from typing import Final
 
 from pipeline.errors import ConfigError, LogError
@@ -27,7 +29,7 @@ MAX_WAL_BYTES: Final = 64 << 20
 CHECKPOINT_S: Final = 30.0
 
 _STEP_S: Final = 1.0
-_ALERTS_A_STEP: Final = 500
+_ROWS_A_STEP: Final = 500
 _DAY_S: Final = 86_400.0
 _MB: Final = 1e6
 
@@ -37,9 +39,9 @@ class Retention:
     """Limits on what is kept: none by default; where both are set, both apply."""
 
     days: float | None = None
-    """Alerts raised longer ago are removed."""
+    """Alerts and trends from longer ago are removed."""
     mb: float | None = None
-    """Limit on alerts and their strips, in 10**6 bytes: beyond, the oldest are removed."""
+    """Limit on alerts, their strips and trends, in 10**6 bytes: beyond, the oldest are removed."""
 
     def __post_init__(self) -> None:
         if self.days is not None and not 0 < self.days < 1e5:
@@ -52,7 +54,7 @@ KEEP_ALL: Final = Retention()
 
 
 def too_old(raised: Sequence[str], before_utc: str, now_utc: str) -> int:
-    """Return how many of the oldest alerts were all raised before ``before_utc``.
+    """Return how many of the oldest alerts, or trends, were all raised before ``before_utc``.
 
     Args:
         raised: when each was raised, oldest first. One without a time, or with a time after
@@ -69,13 +71,21 @@ def too_old(raised: Sequence[str], before_utc: str, now_utc: str) -> int:
     return count
 
 
-def too_many(sizes: Sequence[int], excess: int) -> int:
-    """Return how many of the oldest alerts, of these sizes, make up ``excess`` bytes."""
-    for n, size in enumerate(sizes):
+def too_many(
+    alerts: Sequence[tuple[str, int]], trends: Sequence[tuple[str, int]], excess: int
+) -> tuple[int, int]:
+    """Return how many of the oldest alerts and trends together make up ``excess`` bytes.
+
+    Of each of them: when it was recorded, oldest first, and its size.
+    """
+    counts = [0, 0]
+    both = [[(*row, kind) for row in rows] for kind, rows in enumerate((alerts, trends))]
+    for _, size, kind in merge(*both, key=itemgetter(0)):
         if excess <= 0:
-            return n
+            break
         excess -= size
-    return len(sizes)
+        counts[kind] += 1
+    return counts[0], counts[1]
 
 
 class LogMaintenance:
@@ -118,15 +128,23 @@ class LogMaintenance:
             self._report(str(error))
 
     def _remove(self, utc_s: float) -> None:
-        log, keep, count = self._log, self._keep, 0
+        log, keep, alerts, trends = self._log, self._keep, 0, 0
+        excess = 0 if keep.mb is None else log.bytes_held - round(keep.mb * _MB)
+        if keep.days is None and excess <= 0:
+            return
+        raised, of_trends = log.raised(_ROWS_A_STEP), log.oldest_trends(_ROWS_A_STEP)
+        recorded = [utc for utc, _ in of_trends]
         if keep.days is not None:
-            before_utc = utc_text(utc_s - keep.days * _DAY_S)
-            count = too_old(log.raised(_ALERTS_A_STEP), before_utc, utc_text(utc_s))
-        if keep.mb is not None and log.bytes_held > keep.mb * _MB:
-            excess = log.bytes_held - round(keep.mb * _MB)
-            count = max(count, too_many(log.sizes(_ALERTS_A_STEP), excess))
-        if count:
-            log.remove_before(log.low_water_seq + count)
+            ends = utc_text(utc_s - keep.days * _DAY_S), utc_text(utc_s)
+            alerts, trends = too_old(raised, *ends), too_old(recorded, *ends)
+        if excess > 0:
+            of_alerts = list(zip(raised, log.sizes(_ROWS_A_STEP), strict=False))
+            more = too_many(of_alerts, of_trends, excess)
+            alerts, trends = max(alerts, more[0]), max(trends, more[1])
+        if alerts:
+            log.remove_before(log.low_water_seq + alerts)
+        if trends:
+            log.remove_trends(trends)
 
     def _wal_fault(self) -> str:
         if self._log.wal_bytes <= MAX_WAL_BYTES:

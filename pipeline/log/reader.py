@@ -15,16 +15,24 @@ from urllib.parse import quote
 
 from pipeline.errors import DamageError, InputError, LogError, WireError
 from pipeline.log.schema import (
-    LOG_VERSION,
+    CHAINED,
     LONGEST_VALUE,
     ROW_BYTES,
     UNREADABLE,
+    WITH_TRENDS,
     Meta,
     checksum,
     distrust,
     read_meta,
 )
-from pipeline.schema.public import Alert, SignalStrip, decode_alert, decode_strip
+from pipeline.schema.public import (
+    Alert,
+    SignalStrip,
+    Trend,
+    decode_alert,
+    decode_strip,
+    decode_trend,
+)
 
 _T = TypeVar("_T")
 
@@ -61,7 +69,7 @@ class LogQueries:
         """
         if self.version == 1:
             return []
-        table = "standing" if self.version >= LOG_VERSION else "alert JOIN standing USING (seq)"
+        table = "standing" if self.version >= CHAINED else "alert JOIN standing USING (seq)"
         rows = self.rows(f"SELECT seq, crc32, CAST(body AS BLOB) FROM {table} ORDER BY seq")  # noqa: S608
         alerts = []
         for row in rows:
@@ -95,6 +103,19 @@ class LogQueries:
         rows = self.rows("SELECT crc32, CAST(body AS BLOB) FROM strip WHERE seq = ?", (seq,))
         return self.strip_of(seq, *rows[0]) if rows else None
 
+    def without_strip(self, most: int) -> list[Alert]:
+        """Return up to ``most`` of the newest alerts that have no strip, oldest first.
+
+        Raises:
+            LogError: a row does not match its checksum, or the file cannot be read.
+        """
+        rows = self.rows(
+            "SELECT seq, crc32, CAST(body AS BLOB) FROM (SELECT * FROM alert ORDER BY seq DESC"
+            " LIMIT ?) WHERE seq NOT IN (SELECT seq FROM strip) ORDER BY seq",
+            (most,),
+        )
+        return [self.alert_of(*row) for row in rows]
+
     def raised(self, most: int) -> list[str]:
         """Return when the oldest alerts were raised, up to ``most``; empty where unknown.
 
@@ -124,6 +145,46 @@ class LogQueries:
         )
         return [alert + (strip or 0) for alert, strip in rows]
 
+    def trends(
+        self, after: int = 0, most: int = 500, stream: str | None = None
+    ) -> list[tuple[int, Trend]]:
+        """Return up to ``most`` trends behind number ``after``, each with its own, in order.
+
+        Those of all streams, or of one. A log of an older version has none.
+
+        Raises:
+            LogError: a row does not match its checksum, or the file cannot be read.
+        """
+        if self.version < WITH_TRENDS:
+            return []
+        rows = self.rows(
+            "SELECT n, stream, utc, crc32, CAST(body AS BLOB) FROM trend"
+            " WHERE n > ?1 AND (?3 IS NULL OR stream = ?3) ORDER BY n LIMIT ?2",
+            (after, most, stream),
+        )
+        return [(row[0], self.trend_of(*row)) for row in rows]
+
+    def oldest_trends(self, most: int) -> list[tuple[str, int]]:
+        """Return when the oldest trends were recorded, and their bytes, up to ``most``.
+
+        Raises:
+            LogError: the file cannot be read.
+        """
+        return self.rows(
+            "SELECT CAST(utc AS TEXT), coalesce(length(body), 0) + ? FROM trend ORDER BY n LIMIT ?",
+            (ROW_BYTES, most),
+        )
+
+    def trend_of(self, n: int, stream: str, utc: str, crc32: int, body: bytes | None) -> Trend:
+        """Return the trend in a row. Raises `LogError` where it is damaged."""
+        try:
+            trend = decode_trend(self.keyed(f"trend {n}", n, crc32, body))
+        except WireError as error:
+            raise LogError(f"{self.path}: trend {n} is damaged: {error}") from None
+        if (trend.stream, trend.utc) != (stream, utc):
+            raise LogError(f"{self.path}: trend {n} is damaged: its row says something else")
+        return trend
+
     def alert_of(self, seq: int, crc32: int, body: bytes | None) -> Alert:
         """Return the alert in a row. Raises `LogError` where it is damaged."""
         body = body or b""  # damage may make it null, which the table does not allow
@@ -140,7 +201,7 @@ class LogQueries:
     def strip_of(self, seq: int, crc32: int, body: bytes | None) -> SignalStrip:
         """Return the strip in a row. Raises `LogError` where it is damaged."""
         body = body or b""
-        old_checksum = zlib.crc32(body) if self.version < LOG_VERSION else None
+        old_checksum = zlib.crc32(body) if self.version < CHAINED else None
         try:
             if crc32 not in (checksum(seq, body), old_checksum):
                 raise WireError("checksum differs")
@@ -159,7 +220,9 @@ class LogQueries:
             raise LogError(f"{self.path}: {what} is damaged: checksum differs")
         return body
 
-    def rows(self, query: str, arguments: tuple[int, ...] = ()) -> list[tuple[Any, ...]]:
+    def rows(
+        self, query: str, arguments: tuple[int | str | None, ...] = ()
+    ) -> list[tuple[Any, ...]]:
         """Return the rows that answer a query. Raises `LogError` where it cannot be read."""
         try:
             return self._db.execute(query, arguments).fetchall()
@@ -229,7 +292,9 @@ class LogReader(LogQueries):
             self._wal.exists() or self._state() != self._unchanging
         )
 
-    def rows(self, query: str, arguments: tuple[int, ...] = ()) -> list[tuple[Any, ...]]:
+    def rows(
+        self, query: str, arguments: tuple[int | str | None, ...] = ()
+    ) -> list[tuple[Any, ...]]:
         """Return the rows that answer a query. Raises `LogError` where it cannot be read."""
         if self._db.in_transaction:
             return super().rows(query, arguments)

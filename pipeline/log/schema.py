@@ -2,9 +2,9 @@
 
 Version 1 has alerts; version 2 adds strips of signal and the active alarms (table ``standing``);
 version 3 adds a journal and snapshots, and a link to every alert: SHA-256 over the link before, the
-number and the body. A row that is changed, removed, inserted or moved breaks this chain, which a
-CRC-32 alone does not show. When the oldest rows are removed, the link before the first remaining
-one is kept.
+number and the body; version 4 adds trends, one a minute and stream. A row that is changed, removed,
+inserted or moved breaks this chain, which a CRC-32 alone does not show. When the oldest rows are
+removed, the link before the first remaining one is kept.
 
 The CRC-32 is that of zlib, as good as CRC-32C here: it finds one flipped bit always, anything else
 but one time in 2**32. Both ends of a log are in ``meta``, which has a checksum of its own.
@@ -13,7 +13,7 @@ but one time in 2**32. Both ends of a log are in ``meta``, which has a checksum 
 import sqlite3
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -21,8 +21,15 @@ from pathlib import Path
 from typing import Final, Self
 
 from pipeline.errors import LogError
+from pipeline.schema.public import Trend, encode_json
 
-LOG_VERSION: Final = 3
+LOG_VERSION: Final = 4
+
+CHAINED: Final = 3
+"""From this version on a log has the journal, and a chain,"""
+
+WITH_TRENDS: Final = 4
+"""and from this one on trends."""
 
 UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 """What a query on a damaged file raises: SQLite's message may quote what is no text, and a number
@@ -80,6 +87,16 @@ UPDATE standing SET (crc32, body) =
 """A stream's snapshot is its state after entry ``n`` of the journal. ``standing`` has a copy of an
 alarm's latest alert: it is there as long as the alarm is active, however few alerts are kept."""
 
+_ADDED_IN_4: Final = """
+CREATE TABLE trend (
+    n INTEGER PRIMARY KEY, stream TEXT NOT NULL, utc TEXT NOT NULL,
+    crc32 INTEGER NOT NULL, body BLOB NOT NULL
+);
+"""
+
+_ADDED: Final = (_SCHEMA_1, _ADDED_IN_2, _ADDED_IN_3, _ADDED_IN_4)
+"""By each version."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meta:
@@ -96,7 +113,7 @@ class Meta:
     low_water_chain: bytes
     """The link before that one."""
     bytes_held: int
-    """Of alerts and strips."""
+    """Of alerts, strips and trends."""
 
     @property
     def checksum(self) -> int:
@@ -122,6 +139,15 @@ def next_link(link: bytes, seq: int, body: bytes) -> bytes:
 def checksum(key: int | str, body: bytes) -> int:
     """Return the checksum of a row and its key: under another key it is wrong."""
     return zlib.crc32(body, zlib.crc32(str(key).encode()))
+
+
+def trend_rows(trends: Iterable[Trend], last: int) -> list[tuple[int, str, str, int, bytes]]:
+    """Return trends as rows of their table, behind the row ``last``."""
+    bodies = [(trend, encode_json(trend)) for trend in trends]
+    return [
+        (n, trend.stream, trend.utc, checksum(n, body), body)
+        for n, (trend, body) in enumerate(bodies, last + 1)
+    ]
 
 
 def distrust(db: sqlite3.Connection, path: Path) -> None:
@@ -185,7 +211,7 @@ def read_meta(db: sqlite3.Connection, path: Path) -> Meta:
         sqlite3.Error: it is no log.
     """
     version = _version(db, path)
-    if version < LOG_VERSION:
+    if version < CHAINED:
         log_id, last_seq = db.execute("SELECT log_id, last_seq FROM meta").fetchone()
         (oldest,) = db.execute("SELECT min(seq) FROM alert").fetchone()
         after_last = last_seq + 1 if isinstance(last_seq, int) else 1
@@ -248,7 +274,7 @@ def schema(version: int) -> set[tuple[str, str, str]]:
     """Return kind, name and text of every declaration in a log of ``version``."""
     db = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        for statements in (_SCHEMA_1, _ADDED_IN_2, _ADDED_IN_3)[:version]:
+        for statements in _ADDED[:version]:
             _run(db, statements)
         return set(db.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_master"))
     finally:
@@ -270,8 +296,12 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
 
 def _upgrade(db: sqlite3.Connection, meta: Meta) -> None:
     """Bring a log up to this version, within a transaction."""
-    for statements in (_ADDED_IN_2, _ADDED_IN_3)[meta.version - 1 :]:
+    for statements in _ADDED[meta.version :]:
         _run(db, statements)
+    db.execute("UPDATE meta SET version = ?", (LOG_VERSION,))
+    if meta.version >= CHAINED:
+        write_meta(db, meta.changed(version=LOG_VERSION))
+        return
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     log_id, last_seq = meta.log_id, meta.last_seq
     link, held = first_link(log_id), 0
@@ -283,7 +313,6 @@ def _upgrade(db: sqlite3.Connection, meta: Meta) -> None:
         held += len(body) + ROW_BYTES
         if zlib.crc32(body) == crc32:  # a damaged row stays recognisable as damaged
             db.execute("UPDATE strip SET crc32 = ? WHERE seq = ?", (checksum(seq, body), seq))
-    db.execute("UPDATE meta SET version = ?", (LOG_VERSION,))
     write_meta(
         db,
         Meta(

@@ -8,7 +8,7 @@ integrity check, and every alert a link of a chain (`pipeline.log.schema`).
 
 Beside the alerts the log keeps the strips of signal around them; the active alarms, so that a hub
 knows after a restart which alarms are not acknowledged yet; and the journal and the snapshots from
-which a hub that was killed continues (`pipeline.hub.journal`).
+which a hub that was killed continues (`pipeline.hub.journal`); and the trends of each minute.
 
 Not thread-safe: one writer, the hub, which holds a lock on a file beside the log. Readers elsewhere
 (`pipeline.log.reader`) may open the log at any time. `pipeline.log.maintenance` decides what is
@@ -17,13 +17,13 @@ removed, and when.
 
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from pipeline.errors import LogError
+from pipeline.log.commit import Commit as Commit
 from pipeline.log.faults import write_fault
 from pipeline.log.lock import LogFile, LogLock
 from pipeline.log.reader import LogQueries
@@ -35,6 +35,7 @@ from pipeline.log.schema import (
     mark_use,
     next_link,
     prepare,
+    trend_rows,
     write_meta,
 )
 from pipeline.schema.alert import link_text, numbered, published
@@ -54,21 +55,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
     return db
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Commit:
-    """What is written in one transaction."""
-
-    alerts: Sequence[Alert] = ()
-    entries: Sequence[bytes] = ()
-    """For the journal, numbered on from `AlertLog.last_entry`."""
-    snapshots: Mapping[str, bytes] = field(default_factory=dict)
-    """State of streams by name, after every entry of this commit."""
-    removed: Sequence[str] = ()
-    """Streams whose snapshot is dropped, before new ones are written."""
-    entries_needed_from: int | None = None
-    """Entries before this number are dropped: the snapshots of all streams concerned hold them."""
 
 
 class AlertLog(LogQueries):
@@ -103,10 +89,11 @@ class AlertLog(LogQueries):
             self._meta = prepare(self._db, path)
             self.interrupted = mark_use(self._db, in_use=True)
             """Whether the hub that wrote it before did not close it in order."""
-            (last_entry,) = self._db.execute(
-                "SELECT max(n) FROM (SELECT n FROM journal UNION ALL SELECT n FROM snapshot)"
+            newest = self._db.execute(
+                "SELECT coalesce((SELECT max(n) FROM (SELECT n FROM journal UNION ALL"
+                " SELECT n FROM snapshot)), 0), coalesce((SELECT max(n) FROM trend), 0)"
             ).fetchone()
-            if not (last_entry is None or (isinstance(last_entry, int) and last_entry < 2**53)):
+            if not all(isinstance(n, int) and n < 2**53 for n in newest):
                 raise LogError(f"{path}: the journal is damaged; choose another --log")
         except UNREADABLE as error:
             self._shut()
@@ -118,8 +105,9 @@ class AlertLog(LogQueries):
         self._lost = ""
         """What became of its files at their paths, as of the last look; empty for nothing."""
         self.version = self._meta.version
-        self.last_entry: int = last_entry or 0
+        self.last_entry: int = newest[0]
         """Number of the newest entry that was ever in the journal."""
+        self._last_trend: int = newest[1]
 
     @property
     def log_id(self) -> str:
@@ -148,7 +136,7 @@ class AlertLog(LogQueries):
 
     @property
     def bytes_held(self) -> int:
-        """Bytes that the alerts and their strips take."""
+        """Bytes that the alerts, their strips and the trends take."""
         return self._meta.bytes_held
 
     @property
@@ -179,11 +167,16 @@ class AlertLog(LogQueries):
             link = next_link(link, alert.seq, body)
             held += len(body) + ROW_BYTES
             rows.append((alert.seq, alert.stream, zlib.crc32(body), body, link))
+        trends = trend_rows(commit.trends, self._last_trend)
+        held += sum(len(row[-1]) + ROW_BYTES for row in trends)
         meta = self._meta.changed(last_seq=self.last_seq + len(rows), chain=link, bytes_held=held)
         last_entry = self.last_entry + len(commit.entries)
         with self._transaction():
             if rows:
                 self._db.executemany("INSERT INTO alert VALUES (?, ?, ?, ?, ?)", rows)
+            if trends:
+                self._db.executemany("INSERT INTO trend VALUES (?, ?, ?, ?, ?)", trends)
+            if rows or trends:
                 write_meta(self._db, meta)
             for alert, (_, _, crc32, body, _) in zip(logged, rows, strict=True):
                 self._update_active(alert, crc32, body)
@@ -193,6 +186,7 @@ class AlertLog(LogQueries):
             )
             self._keep_snapshots(commit, last_entry)
         before, self._meta, self.last_entry = self.link, meta, last_entry
+        self._last_trend += len(trends)
         links = [before, *(link_text(row[4]) for row in rows)]
         return [published(*alert) for alert in zip(logged, links[1:], links, strict=False)]
 
@@ -252,19 +246,6 @@ class AlertLog(LogQueries):
                 "INSERT OR REPLACE INTO standing VALUES (?, ?, ?, ?, ?)",
                 (*alarm, alert.seq, crc32, body),
             )
-
-    def without_strip(self, most: int) -> list[Alert]:
-        """Return up to ``most`` of the newest alerts that have no strip, oldest first.
-
-        Raises:
-            LogError: a row does not match its checksum, or the file cannot be read.
-        """
-        rows = self.rows(
-            "SELECT seq, crc32, CAST(body AS BLOB) FROM (SELECT * FROM alert ORDER BY seq DESC"
-            " LIMIT ?) WHERE seq NOT IN (SELECT seq FROM strip) ORDER BY seq",
-            (most,),
-        )
-        return [self.alert_of(*row) for row in rows]
 
     def append_strips(self, strips: Sequence[tuple[int, SignalStrip]]) -> None:
         """Commit strips of signal, each under the number of the alert that it shows.
@@ -345,6 +326,20 @@ class AlertLog(LogQueries):
         with self._transaction():
             self._db.execute("DELETE FROM alert WHERE seq < ?", (seq,))
             self._db.execute(f"DELETE {old_strips}", (seq,))
+            write_meta(self._db, meta)
+        self._meta = meta
+
+    def remove_trends(self, count: int) -> None:
+        """Remove so many of the oldest trends.
+
+        Raises:
+            LogError: nothing was removed; the log stays usable.
+        """
+        oldest = "FROM trend WHERE n IN (SELECT n FROM trend ORDER BY n LIMIT ?1)"
+        ((bytes_,),) = self.rows(f"SELECT sum(length(body) + ?2) {oldest}", (count, ROW_BYTES))
+        meta = self._meta.changed(bytes_held=max(self.bytes_held - (bytes_ or 0), 0))
+        with self._transaction():
+            self._db.execute(f"DELETE {oldest}", (count,))
             write_meta(self._db, meta)
         self._meta = meta
 

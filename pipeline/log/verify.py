@@ -17,8 +17,9 @@ from pipeline.errors import LogError
 from pipeline.log.reader import LogReader
 from pipeline.log.schema import (
     APPLICATION_ID,
-    LOG_VERSION,
+    CHAINED,
     ROW_BYTES,
+    WITH_TRENDS,
     Meta,
     first_link,
     next_link,
@@ -52,6 +53,7 @@ class Verification:
     standing: int = 0
     entries: int = 0
     snapshots: int = 0
+    trends: int = 0
     forgotten: int = 0
     """Alerts that were removed on request: they are counted in ``alerts``, too."""
     damage: list[str] = field(default_factory=list)
@@ -70,7 +72,7 @@ class Verification:
             f"{self.log}: version {self.version}, log_id {self.log_id}",
             f"{self.alerts} alerts, {self.first_seq} to {self.last_seq}; {self.strips} strips of "
             f"signal; {self.standing} active alarms; {self.entries} entries of the journal, "
-            f"{self.snapshots} snapshots",
+            f"{self.snapshots} snapshots; {self.trends} minutes of trends",
             *([f"{self.forgotten} alerts were removed on request"] if self.forgotten else []),
             "intact" if self.intact else f"damaged: {len(self.damage) + self.uncounted} findings",
         ]
@@ -103,7 +105,7 @@ class _Check:
         self._on_progress = on_progress
         self._result = Verification(log=str(reader.path), version=reader.version)
         self._add = self._result.add
-        self._keyed = reader.version >= LOG_VERSION
+        self._keyed = reader.version >= CHAINED
         self._removals = Removals()
         self._overtaken = False
         """Whether retention removed alerts before they were checked."""
@@ -124,6 +126,7 @@ class _Check:
         steps = [self._check_declared, self._check_alerts]
         steps += [self._check_strips] if self._reader.version > 1 else []
         steps += [self._check_memory] if self._keyed else []
+        steps += [self._check_trends] if self._reader.version >= WITH_TRENDS else []
         for step in steps:
             try:
                 step()
@@ -185,11 +188,14 @@ class _Check:
         standing = {(alert.stream, alert.episode): alert for alert in reader.active_alarms()}
         if {(*key, alert.seq) for key, alert in standing.items()} != set(names):
             self._add("standing: rows have other names than their alerts")
-        ((held,),) = reader.rows(
-            "SELECT (SELECT coalesce(sum(length(body) + ?1), 0) FROM alert)"
-            " + (SELECT coalesce(sum(length(body) + ?1), 0) FROM strip)",
-            (ROW_BYTES,),
-        )
+        tables = ("alert", "strip", "trend")[: 3 if reader.version >= WITH_TRENDS else 2]
+        held = 0
+        for table in tables:
+            ((sum_,),) = reader.rows(
+                f"SELECT coalesce(sum(length(body) + ?1), 0) FROM {table}",  # noqa: S608
+                (ROW_BYTES,),
+            )
+            held += sum_
         return meta, standing, held
 
     def _walk_chain(self, meta: Meta, active: dict[tuple[str, str], Alert]) -> bytes:
@@ -296,6 +302,23 @@ class _Check:
         ):
             self._check_keyed(f"snapshot of {stream}", f"{n} {stream}", crc32, body)
             self._result.snapshots += 1
+
+    def _check_trends(self) -> None:
+        after = 0
+        while rows := self._reader.rows(
+            "SELECT n, stream, utc, crc32, CAST(body AS BLOB) FROM trend WHERE n > ?"
+            " ORDER BY n LIMIT 500",
+            (after,),
+        ):
+            for row in rows:
+                try:
+                    self._reader.trend_of(*row)
+                except LogError as error:
+                    self._add(self._short(error))
+            self._result.trends += len(rows)
+            if rows[-1][0] <= after:
+                raise LogError("trends: the rows are in no order")
+            after = rows[-1][0]
 
     def _check_keyed(self, what: str, key: int | str, crc32: int, body: bytes | None) -> None:
         try:

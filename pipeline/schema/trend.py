@@ -58,3 +58,8 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
     hf_ms2: float | None = None
     """and from 0.15 to 0.4 Hz."""
     lf_hf: float | None = None
+
+
+def recorded_at(trend: Trend, utc: str) -> Trend:
+    """Return a trend with the time at which it is recorded."""
+    return msgspec.structs.replace(trend, utc=utc)

@@ -1,5 +1,6 @@
-"""The beats that a segment completes, as they begin their way through the stream. Pure."""
+"""What a segment completes: its changes, and its beats as they begin their way. Pure."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -7,8 +8,10 @@ import numpy as np
 
 from pipeline.constants import MEASURES
 from pipeline.scoring.beat import Beat
-from pipeline.signal.quality import Reason
-from pipeline.signal.segment import Segment
+from pipeline.signal.quality import QualityChange, Reason
+from pipeline.signal.segment import FastRhythmChange, FibrillationChange, Segment
+
+Change = QualityChange | FibrillationChange | FastRhythmChange
 
 _REASONS: Final = tuple(Reason)
 
@@ -52,3 +55,11 @@ def beats_of(
             beat.in_leads = np.ascontiguousarray(segment.windows_of[:, b])
             beat.reasons_in = [_REASONS[one] for one in segment.reasons_of[:, b].tolist()]
     return beats
+
+
+def in_order(segment: Segment) -> deque[Change]:
+    """Return what changes in a segment, in order of time; nearly always nothing."""
+    if not (segment.quality or segment.fibrillation or segment.fast_rhythm):
+        return deque()
+    changes: list[Change] = [*segment.quality, *segment.fibrillation, *segment.fast_rhythm]
+    return deque(sorted(changes, key=lambda change: change.sample))

@@ -4,13 +4,13 @@ Runs the same `Stream` as the hub, so it gives the same alerts for the same samp
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
-from pipeline.schema.public import Alert, BeatNote
+from pipeline.schema.public import Alert, BeatNote, Trend
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.lead_measures import second_rows
 from pipeline.scoring.live_score import LiveScoreConfig
@@ -33,6 +33,7 @@ class Outcome:
 
     alerts: list[Alert]
     beats: list[BeatNote]
+    trends: list[Trend] = field(default_factory=list)
 
 
 def scored(beats: Sequence[Beat], scorer: Scorer) -> ScoredBatch:
@@ -53,10 +54,10 @@ def score_beats(stream: Stream, beats: list[Beat], scorer: Scorer) -> None:
 
 
 def published(stream: Stream, alerts: list[Alert]) -> Outcome:
-    """Return ``alerts``, and behind them the beats that ``stream`` can publish now, with theirs."""
+    """Return ``alerts``, and behind them what ``stream`` can publish now."""
     reports = stream.drain()
     of_beats = [alert for report in reports for alert in report.alerts]
-    return Outcome(alerts + of_beats, [report.note for report in reports])
+    return Outcome(alerts + of_beats, [report.note for report in reports], stream.take_trends())
 
 
 class EmbeddedRunner:
@@ -102,7 +103,7 @@ class EmbeddedRunner:
                 yield self._absorb(begun, least=1)
             yield self._absorb(self._stream.take(block), least=BATCH)
         yield self._absorb(self._stream.finish(), least=1)
-        yield Outcome(self._stream.close(), [])
+        yield published(self._stream, self._stream.close())
 
     def _absorb(self, taken: StreamUpdate, *, least: int) -> Outcome:
         self._waiting += taken.windows

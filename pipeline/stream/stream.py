@@ -25,14 +25,14 @@ from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
 from pipeline.errors import SnapshotError
 from pipeline.schema.alert import happened_at, utc_text
 from pipeline.schema.messages import LATEST_UTC_S
-from pipeline.schema.public import Alert
+from pipeline.schema.public import Alert, Trend
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.beat_features import BeatFeatures
 from pipeline.scoring.lead_measures import measure_beats
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.signal.arrivals import ArrivalState, ArrivalTimes
 from pipeline.signal.filters import resampling
-from pipeline.signal.quality import QualityChange, Reason
+from pipeline.signal.quality import Reason
 from pipeline.signal.reorder import ReorderBuffer, ReorderState
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import FastRhythmChange, FibrillationChange, Segment
@@ -41,10 +41,11 @@ from pipeline.signal.segmenter_state import SegmenterState
 from pipeline.signal.source_clock import SourceClock, SourceClockState
 from pipeline.stream.beat_queue import BeatQueue
 from pipeline.stream.beat_report import BeatReport, report_of
-from pipeline.stream.completed import beats_of
+from pipeline.stream.completed import Change, beats_of, in_order
 from pipeline.stream.counters import Counters, counted
 from pipeline.stream.stream_state import StreamState
 from pipeline.stream.strips import Strip, strip_of
+from pipeline.trends.minutes import Trends
 
 
 @dataclass(slots=True)
@@ -61,7 +62,6 @@ class StreamUpdate:
     """The samples in order, as they were analysed; what is repeated in them was not."""
 
 
-_Change = QualityChange | FibrillationChange | FastRhythmChange
 _OK: Final = int(Reason.OK)
 
 
@@ -104,6 +104,7 @@ class Stream:
         self._features = [BeatFeatures(of_lead) for of_lead in state.features]
         self.beats = BeatQueue(name, config, clock, state.counters, state.beats)
         """Beats that wait for their scores and classes, which are brought back there."""
+        self._trends = Trends(name, fs_hz, settings, state.trends, self._utc)
         self._connect()
 
     def _connect(self) -> None:
@@ -170,6 +171,8 @@ class Stream:
         ended = self._alarms.begin_epoch(epoch, first_sample, self.next_sample)
         taken.alerts.extend(self._dated(ended))
         state = self.state
+        self._trends.on_rhythm(self._alarms.signal.atrial.take_turns())
+        self._trends.begin_epoch(epoch, first_sample, self.next_sample)
         state.epoch = epoch
         state.reorder = ReorderState(first_sample)
         state.source_clock = SourceClockState()
@@ -189,6 +192,8 @@ class Stream:
             if new := block.n - segment.duplicate_samples:
                 self.counters.samples += new
                 self._arrivals.record(block.end, block.arrived_at)
+            if segment.gap_samples:
+                self._trends.on_gap(block.first_sample - segment.gap_samples, block.first_sample)
             self._absorb(segment, taken)
         if last is not None:
             self._absorb(last(), taken)
@@ -207,20 +212,21 @@ class Stream:
         counters.gap_samples = counted(counters.gap_samples, segment.gap_samples)
         counters.duplicate_samples += segment.duplicate_samples
         rules.leads.take(segment)
-        changes = _in_order(segment)
+        changes = in_order(segment)
         alerts = self._take(segment, changes, taken) if len(segment.samples) else []
         for change in changes:
             alerts += self._on_change(change)
         new = segment.strips.shape[1]
         position = (segment.strip_first + new) * self._rate.step // self._rate.per
         alerts += rules.on_position(position)
+        self._trends.on_rhythm(rules.atrial.take_turns())
         self.state.published_to = position - self._window_delay
         if alerts:
             taken.alerts.extend(self._dated(alerts))
         if new:
             taken.strips.append(strip_of(self.epoch, segment))
 
-    def _take(self, segment: Segment, due: deque[_Change], taken: StreamUpdate) -> list[Alert]:
+    def _take(self, segment: Segment, due: deque[Change], taken: StreamUpdate) -> list[Alert]:
         """Queue the segment's beats, and run the rules up to the last; take what comes before."""
         alerts, rules = list[Alert](), self._alarms.signal
         source, after_r, cut_at = (self.name, self.epoch), self._after_r, self._clock()
@@ -256,13 +262,15 @@ class Stream:
                 if lead >= 0:
                     beats[b].second, beats[b].second_lead = measured.second[b], lead
 
-    def _on_change(self, change: _Change) -> list[Alert]:
+    def _on_change(self, change: Change) -> list[Alert]:
         alerts = self._alarms.signal.on_position(change.sample)
         if isinstance(change, FastRhythmChange):
             return alerts + self._alarms.signal.on_fast_rhythm(change)
         if isinstance(change, FibrillationChange):
             return alerts + self._alarms.signal.on_fibrillation(change)
-        return alerts + self._alarms.signal.on_quality(change.sample, Reason(change.reason))
+        reason = Reason(change.reason)
+        self._trends.on_quality(change.sample, analysable=reason is Reason.OK)
+        return alerts + self._alarms.signal.on_quality(change.sample, reason)
 
     def _arrival(self, sample: int) -> float:
         at = self._arrivals.of(sample)
@@ -278,7 +286,20 @@ class Stream:
 
     def close(self) -> list[Alert]:
         """Return the alerts that end the alarms, after the last beat was published."""
+        self._trends.end(self.next_sample)
         return self._dated(self._alarms.close(self.next_sample))
+
+    def take_trends(self, *, removed: bool = False) -> list[Trend]:
+        """Return, once, the minutes of which all is known; of a stream that is removed, all."""
+        state, trends = self.state, self._trends
+        if removed:
+            trends.end(self.next_sample)
+        if state.published_to < trends.due:
+            return []  # nearly always
+        waits = state.beats.beats
+        waiting = (waits[0].id[1], waits[0].sample) if waits else None
+        settled_to = self._alarms.signal.atrial.settled_to(state.published_to)
+        return trends.take(waiting, min(settled_to, state.published_to))
 
     def _report(self, beat: Beat) -> BeatReport:
         self.counters.beats += 1
@@ -287,7 +308,10 @@ class Stream:
         elif beat.verdict.anomalous:
             self.counters.anomalous += 1
         alerts = self._dated(self._alarms.beats.on_beat(beat))
-        return report_of(beat, self.fs_hz, alerts, self._utc(beat.sample, beat.id[1]), self.leads)
+        utc = self._utc(beat.sample, beat.id[1])
+        report = report_of(beat, self.fs_hz, alerts, utc, self.leads)
+        self._trends.on_beat(report.note)
+        return report
 
     def _dated(self, alerts: list[Alert]) -> list[Alert]:
         """Count the alerts, and put the time of the source's clock on them."""
@@ -374,11 +398,3 @@ class Stream:
         if self.beats.learning:
             return "learning", ""
         return "normal", ""
-
-
-def _in_order(segment: Segment) -> deque[_Change]:
-    """Return what changes in a segment, in order of time; nearly always nothing."""
-    if not (segment.quality or segment.fibrillation or segment.fast_rhythm):
-        return deque()
-    changes: list[_Change] = [*segment.quality, *segment.fibrillation, *segment.fast_rhythm]
-    return deque(sorted(changes, key=lambda change: change.sample))

@@ -12,6 +12,7 @@ from pipeline.signal.segmenter_state import SegmenterState
 from pipeline.signal.source_clock import SourceClockState
 from pipeline.stream.beat_queue import BeatQueueState
 from pipeline.stream.counters import Counters
+from pipeline.trends.minutes import TrendsState
 
 
 class StreamState(State):
@@ -29,6 +30,7 @@ class StreamState(State):
     """No beat before this position is still to be found."""
     features: list[BeatFeaturesState]
     """Of each lead."""
+    trends: TrendsState
 
     @classmethod
     def fresh(cls, fs_hz: float, epoch: int, first_sample: int, leads: int = 1) -> Self:
@@ -44,4 +46,5 @@ class StreamState(State):
             beats=BeatQueueState.fresh(leads),
             published_to=first_sample,
             features=[BeatFeaturesState.fresh() for _ in range(leads)],
+            trends=TrendsState.fresh(fs_hz, epoch, first_sample),
         )

@@ -8,7 +8,6 @@ where it was. No sockets, no log; the clock serves latencies only.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -26,13 +25,14 @@ from pipeline.schema.messages import (
     Opened,
     ScoreReply,
 )
-from pipeline.schema.public import Alert, Public, SignalStrip
+from pipeline.schema.public import Alert, SignalStrip
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.counters import counted
 from pipeline.stream.numbering import is_news
-from pipeline.stream.session import PendingAlert, SessionState, StreamSession
+from pipeline.stream.outcome import Outcome
+from pipeline.stream.session import SessionState, StreamSession
 from pipeline.stream.stream import Stream, StreamUpdate
 from pipeline.stream.strips import wants_strip
 
@@ -46,35 +46,6 @@ MAX_STREAMS: Final = 256
 
 FORGOTTEN_S: Final = 600.0
 """A stream without an end whose source has been silent for so long may give way to another."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What follows from an event."""
-
-    windows: list[Beat] = field(default_factory=list)
-    """Beats that want a score."""
-    alerts: list[PendingAlert] = field(default_factory=list)
-    """Alerts on their way to the log."""
-    messages: list[tuple[str, Public]] = field(default_factory=list)
-    """What else is published of beats, by topic."""
-    reported: list[Beat] = field(default_factory=list)
-    """Beats with a score that these messages report."""
-    ended: bool = False
-    """Whether a stream is over and its last beat is reported."""
-    acknowledged: list[Alert] = field(default_factory=list)
-    """Those of the alerts that confirm an acknowledgement."""
-    removed: StreamSession | None = None
-    """A stream that was removed."""
-    blocks: list[SampleBlock] = field(default_factory=list)
-    """The samples that were analysed, in order."""
-
-    def add(self, alerts: list[Alert], arrived_at: float, beat: Beat | None = None) -> None:
-        """Add alerts; one that begins because of ``beat`` has the latency of the beat."""
-        self.alerts += [
-            PendingAlert(alert, beat if alert.state == "on" else None, arrived_at)
-            for alert in alerts
-        ]
 
 
 class Streams:
@@ -320,6 +291,8 @@ class Streams:
                     alerts = self.sessions[name].acknowledge(event.episode)
                     outcome.acknowledged += alerts
                     outcome.add(alerts, arrived_at)
+            if outcome.removed is not None:
+                outcome.trends += outcome.removed.stream.take_trends(removed=True)
             if name in self.sessions:
                 self._settle(name, outcome)
         return outcome
@@ -396,3 +369,4 @@ class Streams:
             logger.info("the stream is over", extra={"stream": name})
             outcome.add(session.stream.close(), session.arrived_at)
             outcome.ended = True
+        outcome.trends += session.stream.take_trends()

@@ -10,8 +10,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
-from scipy.signal import welch
 
 PERIOD_S: Final = 300.0
 """The standard's length of a short recording."""
@@ -32,6 +30,10 @@ _LONG_S: Final = 0.05
 _GRID_HZ: Final = 4.0
 """Rate at which the intervals are sampled for the spectrum: above twice the rate of any heart's
 intervals that matter here."""
+
+_ROUNDS: Final = 16
+"""Each brings the slopes of the spline to half their error or less, at first some milliseconds a
+second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +94,47 @@ def _powers(times_s: NDArray[np.float64], intervals_ms: NDArray[np.float64]) -> 
     """Return the power in the low and the high band, ms².
 
     1. A cubic spline through the NN intervals replaces the others, and is sampled evenly.
-    2. Welch's method, over the whole stretch, with the mean and the slope removed.
-    3. The density is integrated over each band.
+    2. The mean and the slope are removed, and both ends tapered (Hann).
+    3. The density of the whole stretch is integrated over each band.
+
+    SciPy has all of this, and takes a hub two seconds and 60 MB to import.
     """
     grid_s = np.arange(times_s[0], times_s[-1], 1.0 / _GRID_HZ)
-    even_ms = CubicSpline(times_s, intervals_ms)(grid_s)
-    hz, density = welch(even_ms, _GRID_HZ, nperseg=len(even_ms), detrend="linear")
+    even_ms = _spline(times_s, intervals_ms, grid_s)
+    n = len(even_ms)
+    place = np.arange(n) - (n - 1) / 2.0
+    even_ms -= even_ms.mean() + place * (place @ even_ms / (place @ place))
+    taper = 0.5 - 0.5 * np.cos(2.0 * np.pi / n * np.arange(n))
+    density = np.abs(np.fft.rfft(taper * even_ms)) ** 2 * 2.0 / (_GRID_HZ * (taper @ taper))
+    hz = np.fft.rfftfreq(n, 1.0 / _GRID_HZ)
     powers = []
     for begin, end in (LOW_HZ, HIGH_HZ):
-        band = (hz >= begin) & (hz < end)
+        band = slice(*np.searchsorted(hz, (begin, end)))
         powers.append(float(np.trapezoid(density[band], hz[band])))
     return powers[0], powers[1]
+
+
+def _spline(
+    x: NDArray[np.float64], y: NDArray[np.float64], at: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the cubic spline through points, at places between the first and the last of them.
+
+    The slope at a point follows from those at both neighbours, by the continuous curvature:
+    Jacobi's method, whose error at least halves with each round. At both ends the slope is that of
+    the parabola through three points.
+    """
+    width = np.diff(x)
+    rise = np.diff(y) / width
+    left, right = width[:-1], width[1:]
+    share = right / (left + right)
+    slope = np.concatenate((rise[:1], share * rise[:-1] + (1.0 - share) * rise[1:], rise[-1:]))
+    slope[0], slope[-1] = 2.0 * rise[0] - slope[1], 2.0 * rise[-1] - slope[-2]
+    given = 1.5 * slope[1:-1]
+    before, after = 0.5 * share, 0.5 * (1.0 - share)
+    for _ in range(_ROUNDS):
+        slope[1:-1] = given - before * slope[:-2] - after * slope[2:]
+    piece = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(width) - 1)
+    h, t = width[piece], (at - x[piece]) / width[piece]
+    begin, end = slope[piece], slope[piece + 1]
+    bend = begin + end - 2.0 * rise[piece]
+    return y[piece] + h * t * (begin + t * (3.0 * rise[piece] - 2.0 * begin - end + t * bend))

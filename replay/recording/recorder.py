@@ -21,8 +21,8 @@ from pipeline.errors import ConfigError, MonitorError
 from pipeline.schema.messages import Chunk, End, Event, Forgotten, Opened
 from pipeline.schema.public import Alert, BeatNote, RecordingReport
 from pipeline.signal.samples import SampleBlock
+from pipeline.stream.outcome import Outcome
 from pipeline.stream.session import StreamSession
-from pipeline.stream.streams import Outcome
 from replay.recording import files
 from replay.recording.housekeeping import Housekeeping
 from replay.recording.retention import KEEP_ALL, Keep

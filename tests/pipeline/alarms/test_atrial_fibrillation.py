@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.alarms.atrial_alarms import AtrialAlarms
 from pipeline.alarms.atrial_fibrillation import (
     CONTINUES_ABOVE,
     LATEST_ALIKE,
     MIDDLE_BEATS,
     UNKNOWN_S,
-    AtrialAlarms,
     AtrialBeats,
     AtrialChange,
     AtrialMeasures,

@@ -148,6 +148,8 @@ def _places(names: Sequence[str], out: Path | None, *, wanted: bool) -> list[Pat
     if out is not None and len(names) == 1 and not out.is_dir():
         if out.suffix.lower() not in _SUFFIXES:
             raise ConfigError(f"{out} is no folder, and a page ends in .html: name one of the two")
+        if not out.parent.is_dir():
+            raise ConfigError(f"no folder {str(out.parent)!r} to write {out.name} into: create it")
         return [replaceable_file(out)]
     folder = out or Path()
     if not folder.is_dir():

@@ -14,6 +14,9 @@ from pipeline.trends.variability import PERIOD_S, Variability, variability
 
 HOUR_S: Final = 3600.0
 
+_BAR_STEPS_S: Final = (10.0, 60.0, 600.0, HOUR_S)
+_MOST_BARS: Final = 72
+
 LOST: Final = frozenset({"not_analysable", "lead_off"})
 AF: Final = "atrial_fibrillation"
 
@@ -60,7 +63,7 @@ def hours_of(
     Of several leads, one electrode that is off leaves the others to analyse.
     """
     lost = LOST if one_lead else LOST - {"lead_off"}
-    edges = _edges(duration_s, HOUR_S, start)
+    edges = edges_of(duration_s, HOUR_S, start)
     cuts = np.searchsorted(beats["time_s"], edges)
     hours = []
     for begin_s, end_s, first, last in zip(edges, edges[1:], cuts, cuts[1:], strict=False):
@@ -83,6 +86,12 @@ def hours_of(
             )
         )
     return hours
+
+
+def bar_edges(duration_s: float, start: datetime | None, least_s: float = 0.0) -> list[float]:
+    """Return the limits of the bars of a chart over the time, each at least so long."""
+    steps = (step for step in _BAR_STEPS_S if step >= least_s and duration_s / step <= _MOST_BARS)
+    return edges_of(duration_s, next(steps, HOUR_S), start)
 
 
 def covered_s(
@@ -113,10 +122,10 @@ def variability_of(
     return found
 
 
-def _edges(duration_s: float, step_s: float, start: datetime | None) -> list[float]:
-    """Return the limits of the hours, seconds of the signal."""
+def edges_of(duration_s: float, step_s: float, start: datetime | None) -> list[float]:
+    """Return the limits of pieces of time, in seconds: of whole hours, or of parts of an hour."""
     first = step_s
     if start is not None:
-        first = step_s - (start.minute * 60 + start.second + start.microsecond / 1e6)
+        first -= (start.minute * 60 + start.second + start.microsecond / 1e6) % step_s
     inner = np.arange(first, duration_s, step_s)
     return [0.0, *map(float, inner), duration_s]

@@ -1,6 +1,7 @@
 """A strip of ECG on paper's grid, at 25 mm/s and 10 mm/mV. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -25,24 +26,26 @@ MOST_HZ: Final = 250.0
 """More points than these are finer than the printed line."""
 
 
-def strip(
-    name: str,
-    title: str,
-    samples: NDArray[np.float32],
-    fs_hz: float,
-    leads: Sequence[str],
-    marks: Sequence[tuple[float, str]] = (),
-) -> Svg:
-    """Return a strip of float32[leads, n] in mV; NaN is a gap.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Signal that is drawn as a strip."""
 
-    Args:
-        name: of the picture in its page.
-        title: what is seen.
-        samples: the signal.
-        fs_hz: its rate.
-        leads: their names.
-        marks: beats, as seconds from the first sample, with their class.
-    """
+    begin_s: float
+    """Time of the first sample."""
+    samples: NDArray[np.float32]
+    """float32[leads, n], mV; NaN is a gap."""
+    fs_hz: float
+    leads: Sequence[str]
+    """Their names."""
+    marks: Sequence[tuple[float, str]] = ()
+    """Beats, as seconds from the first sample, with their class."""
+    onset_s: float | None = None
+    """Where what is shown began, in seconds from the first sample."""
+
+
+def strip(name: str, title: str, shown: Shown) -> Svg:
+    """Return a strip of signal; no other picture of the page has its ``name``."""
+    samples, fs_hz, leads = shown.samples, shown.fs_hz, shown.leads
     seconds = samples.shape[1] / fs_hz
     gains, ranges = zip(*(_scale(lead) for lead in samples), strict=True)
     heights = [
@@ -61,14 +64,17 @@ def strip(
     for lead, values, gain, (low, high), height in zip(
         leads, samples, gains, ranges, heights, strict=True
     ):
-        times, shown = _thinned(values, step)
+        times, mv = _thinned(values, step)
         middle = y + height / 2 + gain * (low + high) / 2
         with np.errstate(invalid="ignore"):
-            heights_mm = np.clip(middle - gain * shown, y, y + height)
+            heights_mm = np.clip(middle - gain * mv, y, y + height)
         svg.curve(_LEFT_MM + MM_PER_S * times / fs_hz, heights_mm, "trace")
         svg.text(_LEFT_MM + 1, y + 3.6, f"{lead}  {gain:g} mm/mV", "lead")
         y += height
-    for at_s, word in marks:
+    if shown.onset_s is not None and 0 <= shown.onset_s < seconds:
+        x = _LEFT_MM + MM_PER_S * shown.onset_s
+        svg.line(x, top, x, total, "onset")
+    for at_s, word in shown.marks:
         if 0 <= at_s < seconds:
             svg.text(_LEFT_MM + MM_PER_S * at_s, 3.0, word, f"label middle beat-{word}")
     return svg

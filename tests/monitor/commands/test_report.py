@@ -46,6 +46,9 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path: Pat
         report("demo", "--out", tmp_path / "night.pdf")
     with pytest.raises(ConfigError, match="create it"):
         report("demo", "demo", "--out", tmp_path / "missing")
+    with pytest.raises(ConfigError, match="create it"):
+        report("demo", "--out", tmp_path / "missing" / "night.html")
+    assert not (tmp_path / "missing").exists()
     with pytest.raises(ConfigError, match="give one of them"):
         report("demo", "--json", "--csv")
     with pytest.raises(InputError, match="no record"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from datetime import datetime
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 import monitor
 from monitor.api.events import Alarm
+from monitor.report.charts import WIDTH, Rates, rate_chart
 from monitor.report.content import content_of
+from monitor.report.html import document
 from monitor.report.page import page
-from monitor.report.strips import MM_PER_S, strip
+from monitor.report.strips import MM_PER_S, Shown, strip
 from monitor.report.svg import escaped
 from monitor.report.times import axis_marks
 from pipeline.alarms.settings import DEFAULTS
@@ -117,7 +120,8 @@ def test_a_strip_is_drawn_to_scale() -> None:
     t = np.arange(round(7 * fs)) / fs
     samples = np.stack([np.sin(2 * np.pi * t), 0.5 * np.cos(3 * t)]).astype(np.float32)
     samples[1, 300:340] = np.nan
-    svg = ElementTree.fromstring(str(strip("s", "title", samples, fs, ["II", "V1"])))
+    shown = Shown(begin_s=0.0, samples=samples, fs_hz=fs, leads=["II", "V1"], onset_s=1.5)
+    svg = ElementTree.fromstring(str(strip("s", "title", shown)))
 
     lines = [one for one in svg.iter(f"{SVG}polyline") if one.get("class") == "trace"]
     drawn = [
@@ -131,18 +135,50 @@ def test_a_strip_is_drawn_to_scale() -> None:
         assert np.abs(shown_s - np.arange(len(points)) / fs).max() < 1e-3
         assert np.abs((points[0, 1] - points[:, 1]) / 10.0 - (values - values[0])).max() < 2e-3
     assert svg.get("style") == "width:179mm"
+    (onset,) = (one for one in svg.iter(f"{SVG}line") if one.get("class") == "onset")
+    assert float(onset.get("x1") or 0) - drawn[0][0, 0] == pytest.approx(1.5 * MM_PER_S)
 
 
 def test_a_peak_keeps_its_height_at_a_high_rate() -> None:
     """Points are left out above 250 Hz, and never the highest."""
     samples = np.zeros((1, 7000), dtype=np.float32)
     samples[0, 3501] = 1.5
-    svg = ElementTree.fromstring(str(strip("s", "title", samples, 1000.0, ["II"])))
+    shown = Shown(begin_s=0.0, samples=samples, fs_hz=1000.0, leads=["II"])
+    svg = ElementTree.fromstring(str(strip("s", "title", shown)))
     (line,) = (one for one in svg.iter(f"{SVG}polyline") if one.get("class") == "trace")
     y = np.array([pair.split(",")[1] for pair in (line.get("points") or "").split()], dtype=float)
 
     assert y.max() - y.min() == pytest.approx(15.0, abs=0.01)
     assert len(y) <= 7 * 250
+
+
+@given(st.text(max_size=50))
+def test_a_footer_ends_neither_its_text_nor_the_style(text: str) -> None:
+    """Whatever a recording is called, the sheet's footer is one string of CSS."""
+    whole = document("title", text, [])
+
+    assert whole.count("</style>") == 1
+    (content,) = re.findall(r'@bottom-left \{ content: "([^"]*)"; \} @bottom-right', whole)
+    assert re.fullmatch(r"(?:[A-Za-z0-9]|\\[0-9a-f]{6})*", content)
+
+
+def test_labels_of_time_never_touch() -> None:
+    """Of an axis, each label ends before the next one begins, and inside the picture."""
+    none = np.zeros(0)
+    for duration_s in (5.0, 119.0, 120.0, 1805.0, 86_400.0, 90_000.0, 700_000.0):
+        for start in (None, datetime(2026, 3, 1, 17, 30, 12)):
+            rates = Rates(none, none, none, none, "single intervals")
+            svg = ElementTree.fromstring(str(rate_chart(rates, [], duration_s, start, 10)))
+            labels = [
+                (float(one.get("x") or 0), 1.45 * len(one.text or ""))
+                for one in svg.iter(f"{SVG}text")
+                if one.get("class") == "label middle"
+            ]
+            edges = [edge for x, wide in labels for edge in (x - wide / 2, x + wide / 2)]
+            assert len(labels) >= 2
+            assert edges == sorted(edges)
+            assert edges[0] >= 0
+            assert edges[-1] <= WIDTH
 
 
 @given(st.text(max_size=50))

@@ -55,7 +55,7 @@ class Alarm:
     """``high``, ``medium`` or ``low``."""
     state: Literal["on", "off"]
     message: str
-    """What a person reads; of one that is off, what was read while it was on."""
+    """What a person reads; of one that is acknowledged or off, what was read before."""
     begin_s: float
     """Where the condition began."""
     known_s: float
@@ -139,7 +139,7 @@ class AlarmBook:
             category=alert.category,
             priority=alert.priority,
             state="on" if on else "off",
-            message=alert.reason if on or before is None else before.message,
+            message=alert.reason if alert.state == "on" or before is None else before.message,
             begin_s=begin_s,
             known_s=known_s if before is None else before.known_s,
             end_s=None if on else end_s,

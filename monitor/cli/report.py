@@ -13,7 +13,6 @@ from monitor.cli.options import (
     Json,
     Lead,
     Rate,
-    Records,
     Recursive,
     Unit,
     stated_of,
@@ -25,13 +24,23 @@ report_app = typer.Typer()
 
 @report_app.command()
 def report(
-    records: Records,
+    records: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files (EDF, CSV and more: docs/files.md), WFDB records, folders of them, demo, "
+            "or alert logs."
+        ),
+    ],
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
             help="The page of one record (night.html), or a folder for the pages of several; "
             "by default NAME.html in this folder."
         ),
+    ] = None,
+    stream: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Of a log, only this stream; by default a page for each."),
     ] = None,
     as_json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the hourly table as CSV.")] = False,
@@ -47,8 +56,9 @@ def report(
     false_alerts_per_hour: FalseAlerts = None,
     jobs: Jobs = None,
 ) -> None:
-    """Write a report of each record: one page of HTML that prints as A4 sheets."""
+    """Write a report of each record, or stream of a log: one page of HTML that prints as A4."""
     from monitor.commands.report import Printed, report_records
+    from monitor.commands.report_log import is_log, report_logs
     from monitor.run.workers import processors
 
     if as_json + csv + summary > 1:
@@ -56,6 +66,16 @@ def report(
     printed = Printed.NOTHING
     if as_json or csv or summary:
         printed = Printed.JSON if as_json else Printed.HOURS if csv else Printed.SUMMARY
+    logs = [Path(name) for name in records if is_log(name)]
+    if logs and len(logs) < len(records):
+        raise ConfigError(f"{logs[0]} is a log, and others are records: report on them apart")
+    if logs:
+        if lead or fs or unit or column or alarms or false_alerts_per_hour:
+            raise ConfigError("a log holds what was found: of the options of records none applies")
+        report_logs(logs, out=out, printed=printed, stream=stream)
+        return
+    if stream is not None:
+        raise ConfigError(f"--stream names a stream of a log, and {records[0]} is no log")
     report_records(
         records,
         out=out,

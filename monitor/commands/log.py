@@ -52,7 +52,7 @@ def verify_log(path: Path, *, as_json: bool) -> None:
         InputError: there is no such log.
         LogError: anything is damaged, or the log cannot be read.
     """
-    with _progress("checking") as on_progress:
+    with log_progress("checking") as on_progress:
         checked = verify(path, on_progress)
     if as_json:
         sys.stdout.write(json.dumps({**asdict(checked), "intact": checked.intact}) + "\n")
@@ -136,7 +136,7 @@ def export_log(
 
     Arguments and errors are those of `write_exports`.
     """
-    with _progress("exporting") as on_progress:
+    with log_progress("exporting") as on_progress:
         for line in write_exports(
             path,
             csv_file=csv_file,
@@ -188,7 +188,7 @@ def write_exports(
         table = _Table(files.enter_context(_whole_file(csv_file))) if csv_file else None
         lines = files.enter_context(_whole_file(json_lines)) if json_lines else None
         typed = _typed_table(files, parquet) if parquet else None
-        for alert in _alerts(log, on_progress):
+        for alert in alerts_of(log, on_progress):
             alerts += 1
             if table is not None:
                 table.add(alert)
@@ -218,7 +218,11 @@ def _typed_table(files: ExitStack, parquet: Path) -> "AlertTable":
     return files.enter_context(AlertTable(file))
 
 
-def _alerts(log: LogReader, on_progress: Callable[[int, int], None]) -> Iterator[Alert]:
+def alerts_of(log: LogReader, on_progress: Callable[[int, int], None]) -> Iterator[Alert]:
+    """Yield the alerts that a log holds now; `LogError` where one is damaged or removed meanwhile.
+
+    ``on_progress`` takes how many are done, and of how many.
+    """
     meta = log.meta()
     seq, total = meta.low_water_seq, meta.last_seq - meta.low_water_seq + 1
     while seq <= meta.last_seq:
@@ -292,7 +296,7 @@ def _whole_file(target: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 @contextmanager
-def _progress(activity: str) -> Iterator[Callable[[int, int], None]]:
+def log_progress(activity: str) -> Iterator[Callable[[int, int], None]]:
     """Show the progress of ``activity``, on a terminal only.
 
     Yields a function that takes how much is done, and of how much.

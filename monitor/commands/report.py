@@ -82,8 +82,9 @@ def report_records(
     """
     found, skipped = find_leads(records, lead, stated, recursive=recursive)
     settings = load_alarm_settings(alarms)
-    names = _names([one.file for one in found])
-    places = _places(names, out, wanted=out is not None or printed is Printed.NOTHING)
+    paths = [one.header.path for one in found]
+    names = unique_names([safe_text(path.stem) for path in paths], paths)
+    places = places_of(names, out, wanted=out is not None or printed is Printed.NOTHING)
     report_leads(found)
     report_skipped(skipped)
     report_amplitudes(found)
@@ -105,7 +106,7 @@ def report_records(
         text = page(content, analysis) if places else ""
         return _Reported(_lines(content, printed), text)
 
-    faults, table = 0, _Table(printed)
+    faults, table = 0, Table(printed)
     with in_order(work, range(len(found)), jobs) as results, records_progress() as progress:
         task = progress.add_task("records", total=len(found))
         for n, reported in enumerate(results):
@@ -115,18 +116,21 @@ def report_records(
                     raise InputError(reported.fault)
                 report_line(f"monitor: no report of {names[n]}: {safe_text(reported.fault, 300)}")
             elif places:
-                write_atomically(places[n], reported.page)
-                if printed is Printed.NOTHING:
-                    sys.stdout.write(f"{safe_text(str(places[n]), 300)}\n")
+                write_page(places[n], reported.page, printed)
             table.print(reported.lines)
             progress.advance(task)
     if faults == len(found):
         raise InputError(f"none of the {faults} records could be reported")
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Return what each record is called: its file, where two are alike after its folder; unique."""
-    names = [safe_text(path.stem) for path in paths]
+def _segments(found: FoundLeads) -> list[FoundLeads]:
+    """Return the segments of a recording as records, one a day; another record as it is."""
+    headers = map(dated_header, found.segments)
+    return [replace(found, header=header, segments=()) for header in headers] or [found]
+
+
+def unique_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """Return the name of each thing in a file: where two are alike after its folder; unique."""
     count = Counter(names)
     seen, unique = set[str](), []
     for path, name in zip(paths, names, strict=True):
@@ -137,7 +141,15 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return unique
 
 
-def _places(names: Sequence[str], out: Path | None, *, wanted: bool) -> list[Path]:
+def write_page(place: Path, page_text: str, printed: Printed) -> None:
+    """Write a page, and print its place where nothing else is printed."""
+    write_atomically(place, page_text)
+    if printed is Printed.NOTHING:
+        sys.stdout.write(f"{safe_text(str(place), 300)}\n")
+        sys.stdout.flush()
+
+
+def places_of(names: Sequence[str], out: Path | None, *, wanted: bool) -> list[Path]:
     """Return the file of each page, none where no page is wanted; all of them checked.
 
     Raises:
@@ -161,14 +173,15 @@ def _lines(content: Content, printed: Printed) -> list[dict[str, Any]]:
     if printed is Printed.JSON:
         return [content.to_dict()]
     if printed is Printed.HOURS:
-        return hour_rows(content)
+        return hour_rows(content.summary.name, content.summary.start, content.hours)
     return [content.row()] if printed is Printed.SUMMARY else []
 
 
-class _Table:
+class Table:
     """What is printed, record by record: JSON lines, or a table whose names come first."""
 
     def __init__(self, printed: Printed) -> None:
+        """Begin before the first record."""
         self._json = printed is Printed.JSON
         self._named = False
 

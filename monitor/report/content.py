@@ -92,12 +92,11 @@ class Content:
     @property
     def shown(self) -> list[Alarm]:
         """Those of ``high`` that are shown, in order of time: all, or the most urgent."""
-        urgent = sorted(self.high, key=lambda alarm: _URGENCY[alarm.kind])[:STRIPS_SHOWN]
-        return sorted(urgent, key=lambda alarm: alarm.begin_s)
+        return most_urgent(self.high)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as what JSON can hold; times are ISO 8601."""
-        found: dict[str, Any] = _plain(asdict(self))
+        found: dict[str, Any] = plain(asdict(self))
         for own, one in zip(self.five_minutes, found["five_minutes"], strict=True):
             if own.variability is not None:
                 one["variability"]["lf_hf"] = own.variability.lf_hf
@@ -107,7 +106,6 @@ class Content:
         """Return one row for a table of many recordings."""
         summary = self.summary
         ventricular, supraventricular = self.ectopy["V"], self.ectopy["S"]
-        episodes = {one.kind: one.episodes for one in self.alarms}
         return {
             "recording": summary.name,
             "start": "" if summary.start is None else summary.start.isoformat(),
@@ -131,9 +129,7 @@ class Content:
             if summary.atrial_fibrillation_share is None
             else round(100.0 * summary.atrial_fibrillation_share, 1),
             "anomalous_beats": summary.anomalous,
-            **{
-                name: episodes.get(name, 0) for name, kind in KINDS.items() if kind.priority == HIGH
-            },
+            **high_counts(self.alarms),
         }
 
 
@@ -155,15 +151,29 @@ def content_of(analysis: Analysis, settings: AlarmSettings, software: str) -> Co
             beats, analysis.rhythms, summary.duration_s, summary.start, CLASSES, one_lead=one_lead
         ),
         five_minutes=variability_of(beats, analysis.rhythms, summary.duration_s),
-        alarms=_counts(analysis.alarms),
-        high=[
-            alarm
-            for alarm in analysis.alarms
-            if alarm.priority == HIGH and alarm.category == PHYSIOLOGICAL
-        ],
+        alarms=counts_of(analysis.alarms),
+        high=high_of(analysis.alarms),
         settings=settings,
         threshold=float(scored[-1]) if len(scored) else None,
     )
+
+
+def high_of(alarms: Sequence[Alarm]) -> list[Alarm]:
+    """Return the alarms of high priority about the heart, in order of time."""
+    return [one for one in alarms if one.priority == HIGH and one.category == PHYSIOLOGICAL]
+
+
+def most_urgent(alarms: Sequence[Alarm]) -> list[Alarm]:
+    """Return those of which the strips are shown, in order of time."""
+    last = len(_URGENCY)
+    urgent = sorted(alarms, key=lambda alarm: _URGENCY.get(alarm.kind, last))[:STRIPS_SHOWN]
+    return sorted(urgent, key=lambda alarm: alarm.begin_s)
+
+
+def high_counts(alarms: Sequence[AlarmCount]) -> dict[str, int]:
+    """Return the episodes of each kind of alarm of high priority."""
+    episodes = {one.kind: one.episodes for one in alarms}
+    return {name: episodes.get(name, 0) for name, kind in KINDS.items() if kind.priority == HIGH}
 
 
 def _extreme_rates(
@@ -197,7 +207,7 @@ def _extreme(value: float, time_s: float, start: datetime | None) -> Extreme:
     return Extreme(value=value, time_s=round(time_s, 3), time=date_of(start, time_s))
 
 
-def _counts(alarms: Sequence[Alarm]) -> list[AlarmCount]:
+def counts_of(alarms: Sequence[Alarm]) -> list[AlarmCount]:
     """Return the alarms by kind, the most urgent kind first."""
     counts = []
     for kind in KINDS.values():
@@ -219,11 +229,12 @@ def _counts(alarms: Sequence[Alarm]) -> list[AlarmCount]:
     return counts
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value of a report as what JSON can hold; times are ISO 8601."""
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, frozenset):
         return sorted(value)
     return value.isoformat() if isinstance(value, datetime) else value
@@ -233,11 +244,11 @@ COLUMNS: Final = tuple(field.name for field in fields(Hour) if field.name != "cl
 """Of the hourly table as CSV; the counts of the classes follow."""
 
 
-def hour_rows(content: Content) -> list[dict[str, Any]]:
-    """Return the hourly table, a dictionary for each hour."""
-    start, rows = content.summary.start, []
-    for hour in content.hours:
-        row: dict[str, Any] = {"recording": content.summary.name}
+def hour_rows(name: str, start: datetime | None, hours: Sequence[Hour]) -> list[dict[str, Any]]:
+    """Return the hourly table of a recording of that name, a dictionary for each hour."""
+    rows = []
+    for hour in hours:
+        row: dict[str, Any] = {"recording": name}
         begin = date_of(start, hour.begin_s)
         row["begin"] = "" if begin is None else begin.isoformat()
         row |= {name: getattr(hour, name) for name in COLUMNS}

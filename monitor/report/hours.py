@@ -13,6 +13,7 @@ from pipeline.trends.rates import rates_of
 from pipeline.trends.variability import PERIOD_S, Variability, variability
 
 HOUR_S: Final = 3600.0
+DAY_S: Final = 24 * HOUR_S
 
 _BAR_STEPS_S: Final = (10.0, 60.0, 600.0, HOUR_S)
 _MOST_BARS: Final = 72
@@ -123,9 +124,10 @@ def variability_of(
 
 
 def edges_of(duration_s: float, step_s: float, start: datetime | None) -> list[float]:
-    """Return the limits of pieces of time, in seconds: of whole hours, or of parts of an hour."""
+    """Return the limits of pieces of time, in seconds, whole by the clock where it is known."""
     first = step_s
     if start is not None:
-        first -= (start.minute * 60 + start.second + start.microsecond / 1e6) % step_s
+        since_midnight = start - start.replace(hour=0, minute=0, second=0, microsecond=0)
+        first -= since_midnight.total_seconds() % step_s
     inner = np.arange(first, duration_s, step_s)
     return [0.0, *map(float, inner), duration_s]

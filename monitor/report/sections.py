@@ -7,7 +7,7 @@ import numpy as np
 
 from monitor.api.events import Alarm
 from monitor.report.content import AlarmCount, Extreme
-from monitor.report.hours import FiveMinutes, Hour
+from monitor.report.hours import HOUR_S, FiveMinutes, Hour
 from monitor.report.html import number, paragraph, percent, picture, subsection, table
 from monitor.report.strips import Shown, strip
 from monitor.report.svg import escaped
@@ -28,8 +28,7 @@ def hour_table(hours: Sequence[Hour], start: datetime | None, whole: Sequence[st
         spent = hour.end_s - hour.begin_s
         rows.append(
             [
-                moment(hour.begin_s, start)[:-3] if start and hour.begin_s else
-                moment(hour.begin_s, start),
+                moment(hour.begin_s, start, seconds=hour.begin_s == 0),
                 f"{hour.beats:,}",
                 number(hour.bpm_min), number(hour.bpm_mean), number(hour.bpm_max),
                 f"{hour.classes.get('V', 0):,}",
@@ -42,7 +41,10 @@ def hour_table(hours: Sequence[Hour], start: datetime | None, whole: Sequence[st
         )  # fmt: skip
     names = ["from", "beats", "bpm min", "mean", "max", "V", "S", "anomalous", "longest RR, s",
              "AF", "analysable"]  # fmt: skip
-    return subsection("Hour by hour") + table(names, rows, total=["all", *whole])
+    days = any(hour.end_s - hour.begin_s > HOUR_S for hour in hours)
+    return subsection("Day by day" if days else "Hour by hour") + table(
+        names, rows, total=["all", *whole]
+    )
 
 
 def alarm_table(counts: Sequence[AlarmCount], start: datetime | None) -> str:

@@ -26,16 +26,18 @@ _STEPS_S: Final = (
 )
 
 
-def moment(time_s: float, start: datetime | None) -> str:
+def moment(time_s: float, start: datetime | None, *, seconds: bool = True) -> str:
     """Return a moment of the recording: the time of day where its start is known.
 
-    Otherwise hours, minutes and seconds from the first sample.
+    Otherwise hours, minutes and seconds from the first sample. ``seconds`` says whether a time of
+    day has them.
     """
     if start is None:
         return length(time_s)
     at = start + timedelta(seconds=time_s)
     days = (at.date() - start.date()).days
-    return f"{at:%H:%M:%S}" + (f" +{days} d" if days else "")
+    shown = at.strftime("%H:%M:%S" if seconds else "%H:%M")
+    return shown + (f" +{days} d" if days else "")
 
 
 def length(seconds: float) -> str:

@@ -8,8 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from monitor.cli.app import app
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, LogError
+from pipeline.log.store import AlertLog
+from pipeline.schema.alert import episode_of
 from replay.demo import write_demo
+from tests.support.logs import alert, changed, strip
 
 pytestmark = pytest.mark.system
 
@@ -83,3 +86,56 @@ def test_an_amplitude_of_no_heart_is_asked_about(tmp_path: Path) -> None:
         app, ["report", str(tmp_path / "night.csv"), "--fs", "250", "--summary", "--jobs", "1"]
     )
     assert "is the gain" in result.stderr
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Return a log of two streams: an alarm with its strip, and one of medium priority."""
+    path = tmp_path / "hub.sqlite"
+    with AlertLog(path) as writer:
+        facts = {"stream": "bed/1", "kind": "asystole", "priority": "high"}
+        episode = episode_of("asystole", 0, 7200)
+        writer.append([alert(7200, episode=episode, begin_s=16.0, end_s=None, **facts)])
+        writer.append_strips([(1, strip(3600 + 1800))])
+        writer.append([alert(7200, stream="bed 2", kind="pause", episode="pause-0-7200")])
+        writer.append([alert(0, stream="", kind="process_died", episode="process_died-0-0")])
+    return path
+
+
+def test_a_log_has_a_page_for_each_stream(log: Path, tmp_path: Path) -> None:
+    """All streams, or the one that is named; with the strips that the log keeps."""
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    printed = report(log, "--out", pages).splitlines()
+    assert [Path(line).name for line in printed] == ["bed 2.html", "bed_1.html"]
+
+    report(log, "--stream", "bed/1", "--out", tmp_path / "one.html")
+    text = (tmp_path / "one.html").read_text(encoding="utf-8")
+    assert text == (pages / "bed_1.html").read_text(encoding="utf-8")
+    assert text.count("</svg>") == 1
+    assert "What this log does not hold" in text
+    assert "1 process died" in text
+    assert "Its signal is not kept" not in text
+
+    rows = list(csv.DictReader(report(log, "--summary").splitlines()))
+    assert [(row["recording"], row["asystole"]) for row in rows] == [("bed 2", "0"), ("bed/1", "1")]
+    (content,) = map(json.loads, report(log, "--stream", "bed/1", "--json").splitlines())
+    assert content["high"][0]["kind"] == "asystole"
+    assert content["whole"] is None
+
+
+def test_what_is_no_log_or_not_in_it_is_refused(log: Path, tmp_path: Path) -> None:
+    """One line, with what the log holds."""
+    with pytest.raises(InputError, match="nothing of 'bed 3'; it holds bed 2, bed/1"):
+        report(log, "--stream", "bed 3", "--json")
+    with pytest.raises(ConfigError, match="report on them apart"):
+        report(log, "demo")
+    with pytest.raises(ConfigError, match="is no log"):
+        report("demo", "--stream", "bed 1")
+    with pytest.raises(ConfigError, match="none applies"):
+        report(log, "--lead", "II")
+    with pytest.raises(ConfigError, match="create it"):
+        report(log, "--out", tmp_path / "missing")
+    changed(log, "UPDATE alert SET body = x'00' WHERE seq = 1")
+    with pytest.raises(LogError, match="alert 1 is damaged"):
+        report(log, "--json")

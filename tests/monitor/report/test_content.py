@@ -119,7 +119,8 @@ def test_a_report_agrees_with_the_analysis(night: monitor.Analysis) -> None:
     runs = [len(list(group)) for name, group in groupby(night.beats["beat_class"]) if name == "V"]
     assert content.ectopy["V"].beats == sum(runs)
     assert json.loads(json.dumps(content.to_dict(), allow_nan=False)) == content.to_dict()
-    assert [row["beats"] for row in hour_rows(content)] == [hour.beats for hour in content.hours]
+    rows = hour_rows(summary.name, summary.start, content.hours)
+    assert [row["beats"] for row in rows] == [hour.beats for hour in content.hours]
     assert content.row()["v_beats"] == summary.classes["V"]
 
 

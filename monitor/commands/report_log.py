@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,11 +23,13 @@ from monitor.report.strips import BEFORE_S, STRIP_S, Shown
 from monitor.text import safe_text
 from pipeline.errors import InputError, LogError
 from pipeline.log.reader import LogReader
-from pipeline.schema.public import is_signal
+from pipeline.schema.public import Trend, is_signal
 
 _SQLITE: Final = b"SQLite format 3\0"
 
 _NAMED_STREAMS: Final = 5
+
+_TRENDS_A_PAGE: Final = 1000
 
 _LOOKED_AT: Final = 20
 """So many alarms are looked at for a strip that names the leads."""
@@ -102,10 +104,20 @@ def _streams_of(path: Path, stream: str | None) -> list[_Found]:
                     system[alert.kind] += alert.begins
                 elif stream in (None, alert.stream):
                     books.setdefault(alert.stream, LogBook(alert.stream)).take_alert(alert)
+            for trend in _trends(log, stream):
+                books.setdefault(trend.stream, LogBook(trend.stream)).take_trend(trend)
         except ValueError as error:
             raise LogError(f"{path}: {error}; see what `monitor log verify` says") from None
         log_id = log.meta().log_id
     return [_Found(path, log_id, book, dict(system)) for _, book in sorted(books.items())]
+
+
+def _trends(log: LogReader, stream: str | None) -> Iterator[Trend]:
+    """Yield the minutes that a log holds, of all streams or of one."""
+    after = 0
+    while numbered := log.trends(after, _TRENDS_A_PAGE, stream):
+        yield from (trend for _, trend in numbered)
+        after = numbered[-1][0]
 
 
 def _others(path: Path) -> str:

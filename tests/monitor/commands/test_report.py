@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 from monitor.cli.app import app
 from pipeline.errors import ConfigError, InputError, LogError
-from pipeline.log.store import AlertLog
+from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.alert import episode_of
 from replay.demo import write_demo
+from tests.monitor.report.test_log_content import minute
 from tests.support.logs import alert, changed, strip
 
 pytestmark = pytest.mark.system
@@ -98,6 +99,7 @@ def log(tmp_path: Path) -> Path:
         writer.append([alert(7200, episode=episode, begin_s=16.0, end_s=None, **facts)])
         writer.append_strips([(1, strip(3600 + 1800))])
         writer.append([alert(7200, stream="bed 2", kind="pause", episode="pause-0-7200")])
+        writer.commit(Commit(trends=[minute(n, stream="bed 2") for n in range(1201)]))
         writer.append([alert(0, stream="", kind="process_died", episode="process_died-0-0")])
     return path
 
@@ -118,7 +120,12 @@ def test_a_log_has_a_page_for_each_stream(log: Path, tmp_path: Path) -> None:
     assert "Its signal is not kept" not in text
 
     rows = list(csv.DictReader(report(log, "--summary").splitlines()))
-    assert [(row["recording"], row["asystole"]) for row in rows] == [("bed 2", "0"), ("bed/1", "1")]
+    assert [(row["recording"], row["asystole"], row["v_beats"]) for row in rows] == [
+        ("bed 2", "0", "1201"),
+        ("bed/1", "1", ""),
+    ]
+    hours = csv.DictReader(report(log, "--csv").splitlines())
+    assert sum(int(hour["v_beats"]) for hour in hours if hour["recording"] == "bed 2") == 1201
     (content,) = map(json.loads, report(log, "--stream", "bed/1", "--json").splitlines())
     assert content["high"][0]["kind"] == "asystole"
     assert content["whole"] is None

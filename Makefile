@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 
-.PHONY: help demo docs release test test-slow check lint soak nightly kills bytes cluster bench figures weights cards stress alarms picture wall-pictures lock clean
+.PHONY: help demo docs release test test-slow check lint soak nightly kills bytes cluster bench figures weights cards stress alarms picture pages lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -125,8 +125,15 @@ alarms: $(READY) ## Measure the alarms on every database that is there; write do
 picture: $(READY) ## Draw the README's picture of the dashboard
 	$(BIN)/python -m monitor.measure.picture docs/dashboard.svg
 
-wall-pictures: $(READY) ## Draw the pictures of docs/wall.md, with /usr/bin/chromium
-	$(BIN)/python -m tests.support.wall_pictures docs
+# Needs Chromium and poppler's pdftoppm; as root, CHROMIUM='chromium --no-sandbox'.
+CHROMIUM ?= chromium
+
+pages: $(READY) ## Draw two pages of the report of the demo record
+	mkdir -p build
+	$(BIN)/monitor report demo --out build/demo.html
+	$(CHROMIUM) --headless --disable-gpu --no-pdf-header-footer \
+		--print-to-pdf=build/demo.pdf file://$(CURDIR)/build/demo.html
+	pdftoppm -r 100 -l 2 -png build/demo.pdf docs/report
 
 lock: ## Write requirements.lock again, after a change of dependencies or constraints.txt; needs uv
 	uv pip compile pyproject.toml --all-extras --constraint constraints.txt \

@@ -1,20 +1,19 @@
 """`analyze`: a whole recording, as fast as the machine can."""
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike, NDArray
 
-from monitor.api.beat_table import BeatTable
+from monitor.api.beat_table import BeatBook, BeatTable
 from monitor.api.events import Alarm, AlarmBook, Rhythm, rhythms_in
 from monitor.api.recordings import Leads, Recording, of_array, of_file
 from monitor.api.run import StreamRun
 from monitor.api.summary import AmplitudeNote, Summary, summary_of
 from monitor.api.wfdb_records import WfdbRecord, of_wfdb
-from pipeline.schema.public import BeatNote
 from pipeline.stream.embedded import Outcome
 from replay.files.recordings import LEAST_S
 
@@ -147,8 +146,9 @@ def analysis_of(
     *,
     alarms: str | Path | None = None,
     false_alerts_per_hour: float | None = None,
+    on_progress: Callable[[float], None] = lambda time_s: None,
 ) -> Analysis:
-    """Analyse a recording; see `analyze`."""
+    """Analyse a recording; see `analyze`. ``on_progress`` takes up to where it is analysed."""
     if recording.duration_s < LEAST_S:
         raise ValueError(
             f"{recording.name} is {recording.duration_s:.3g} s long: {LEAST_S:g} s are needed"
@@ -157,17 +157,15 @@ def analysis_of(
         recording.name, recording.fs_hz, recording.leads,
         alarms=alarms, false_alerts_per_hour=false_alerts_per_hour,
     )  # fmt: skip
-    offsets_s = [offset / recording.fs_hz for offset in recording.offsets]
-    notes, book = list[BeatNote](), AlarmBook(recording.start, offsets_s)
+    beat_book, book = BeatBook(recording.start), AlarmBook(recording.start)
     amplitude = AmplitudeNote(recording.fs_hz)
-    for outcome in _outcomes(run, recording, amplitude):
-        notes += outcome.beats
+    for end_s, outcome in _outcomes(run, recording, amplitude):
+        beat_book.take(outcome.beats)
         for alert in outcome.alerts:
             book.take(alert)
-    beats = BeatTable.of(notes, recording.start, recording.offsets, recording.fs_hz)
-    found = book.alarms
-    pauses_s = [(a / recording.fs_hz, b / recording.fs_hz) for a, b in recording.pauses]
-    rhythms = rhythms_in(found, pauses_s, recording.start)
+        on_progress(end_s)
+    beats, found = beat_book.table(), book.alarms
+    rhythms = rhythms_in(found)
     summary = summary_of(
         name=recording.name,
         start=recording.start,
@@ -183,11 +181,14 @@ def analysis_of(
     return Analysis(recording, beats, found, rhythms, summary)
 
 
-def _outcomes(run: StreamRun, recording: Recording, amplitude: AmplitudeNote) -> Iterator[Outcome]:
+def _outcomes(
+    run: StreamRun, recording: Recording, amplitude: AmplitudeNote
+) -> Iterator[tuple[float, Outcome]]:
+    """Yield up to where the recording is analysed, seconds, and what that made known."""
     for block in recording.blocks():
         amplitude.look_at(block)
-        yield run.take(block)
-    yield run.finish()
+        yield block.first_sample / recording.fs_hz, run.take(block)
+    yield recording.duration_s, run.finish()
 
 
 def _recording(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from pipeline.schema.public import BeatNote
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_NOTES_KEPT: Final = 4096
 
 
 class BeatTable(np.ndarray[Any, Any]):
@@ -88,6 +91,27 @@ class BeatTable(np.ndarray[Any, Any]):
             since = np.rint(1e6 * table["time_s"]).astype("timedelta64[us]")
             table["time"] = np.datetime64(plain, "us") + since
         return table.view(cls)
+
+
+class BeatBook:
+    """Gathers the beats of a long recording: a note takes ten times the memory of an entry."""
+
+    def __init__(self, start: datetime | None) -> None:
+        self._start = start
+        self._notes: list[BeatNote] = []
+        self._tables: list[BeatTable] = []
+
+    def take(self, notes: Sequence[BeatNote]) -> None:
+        """Add beats, in order."""
+        self._notes += notes
+        if len(self._notes) >= _NOTES_KEPT:
+            self._tables.append(BeatTable.of(self._notes, self._start))
+            self._notes = []
+
+    def table(self) -> BeatTable:
+        """Return all of them: the table that `BeatTable.of` makes of all notes."""
+        last = BeatTable.of(self._notes, self._start)
+        return np.concatenate([*self._tables, last]).view(BeatTable) if self._tables else last
 
 
 def _fields(longest_lead: int) -> list[tuple[str, str]]:

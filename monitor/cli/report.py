@@ -56,7 +56,7 @@ def report(
     false_alerts_per_hour: FalseAlerts = None,
     jobs: Jobs = None,
 ) -> None:
-    """Write a report of each record, or stream of a log: one page of HTML that prints as A4."""
+    """Write a report of each record, or stream of a log: a page that prints as A4 sheets."""
     from monitor.commands.report import Printed, report_records
     from monitor.commands.report_log import is_log, report_logs
     from monitor.run.workers import processors

@@ -92,13 +92,30 @@ def report_records(
     software = f"ecg-monitor {monitor.__version__}, {scorer.name}"
     prepare_kernels(min(jobs, len(found)))
 
+    progress = records_progress()
+    task = progress.add_task("records", total=len(found))
+
+    def show_minutes(time_s: float, whole: int) -> None:
+        if len(found) == 1:
+            progress.update(task, description="minutes", completed=int(time_s / 60), total=whole)
+
     def work(n: int) -> _Reported:
         one = found[n]
+        recording = replace(of_record(one.header, one.indices, one.why), name=names[n])
+
+        def on_progress(time_s: float) -> None:
+            if len(found) == 1:
+                whole = round(recording.duration_s / 60)
+                progress.update(
+                    task, total=whole, completed=int(time_s / 60), description="minutes"
+                )
+
         try:
             analysis = analysis_of(
-                replace(of_found(one), name=names[n]),
+                recording,
                 alarms=alarms,
                 false_alerts_per_hour=false_alerts_per_hour,
+                on_progress=on_progress,
             )
         except (ValueError, InputError) as error:
             return _Reported([], "", str(error))
@@ -107,8 +124,7 @@ def report_records(
         return _Reported(_lines(content, printed), text)
 
     faults, table = 0, Table(printed)
-    with in_order(work, range(len(found)), jobs) as results, records_progress() as progress:
-        task = progress.add_task("records", total=len(found))
+    with in_order(work, range(len(found)), jobs) as results, progress:
         for n, reported in enumerate(results):
             if reported.fault:
                 faults += 1

@@ -50,6 +50,11 @@ class Extreme:
     time: datetime | None
 
 
+def value_of(extreme: Extreme | None) -> float | None:
+    """Return the rate or the interval; None where none is known."""
+    return None if extreme is None else extreme.value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmCount:
     """The alarms of one kind."""

@@ -20,6 +20,7 @@ from monitor.report.content import (
     high_of,
     most_urgent,
     plain,
+    value_of,
 )
 from monitor.report.hours import DAY_S, HOUR_S, FiveMinutes, Hour, edges_of
 from monitor.report.log_book import MINUTE_S, Clock, LogBook
@@ -145,10 +146,10 @@ class LogContent:
             "leads": " ".join(self.leads),
             "analysable_percent": whole and round(100.0 * whole.analysable_s / self.duration_s, 1),
             "beats": whole and whole.beats,
-            "bpm_min": whole and whole.lowest_bpm and whole.lowest_bpm.value,
+            "bpm_min": whole and value_of(whole.lowest_bpm),
             "bpm_mean": whole and whole.bpm_mean,
-            "bpm_max": whole and whole.highest_bpm and whole.highest_bpm.value,
-            "longest_rr_s": whole and whole.longest_rr and whole.longest_rr.value,
+            "bpm_max": whole and value_of(whole.highest_bpm),
+            "longest_rr_s": whole and value_of(whole.longest_rr),
             "pauses": whole and whole.pauses,
             "v_beats": whole and whole.classes.get("V", 0),
             "v_percent": whole and _percent(whole.share("V")),
@@ -276,12 +277,12 @@ def _hours(minutes: Sequence[Minute], duration_s: float, start: datetime | None)
                 begin_s=begin_s,
                 end_s=end_s,
                 beats=whole.beats,
-                bpm_min=whole.lowest_bpm and whole.lowest_bpm.value,
+                bpm_min=value_of(whole.lowest_bpm),
                 bpm_mean=whole.bpm_mean,
-                bpm_max=whole.highest_bpm and whole.highest_bpm.value,
+                bpm_max=value_of(whole.highest_bpm),
                 classes=whole.classes,
                 anomalous=whole.anomalous,
-                longest_rr_s=whole.longest_rr and whole.longest_rr.value,
+                longest_rr_s=value_of(whole.longest_rr),
                 atrial_fibrillation_s=whole.atrial_fibrillation_s,
                 lost_s=round(max(0.0, lost_s), 3),
             )

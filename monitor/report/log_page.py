@@ -6,6 +6,7 @@ import numpy as np
 
 from monitor.api.events import Alarm
 from monitor.report.charts import Rates, Row, ectopy_chart, rate_chart
+from monitor.report.content import value_of
 from monitor.report.hours import AF, LOST, bar_edges
 from monitor.report.html import (
     document,
@@ -86,12 +87,12 @@ def _figures(content: LogContent) -> str:
     ]
     whole = content.whole
     if whole is not None:
-        low, high = (one and one.value for one in (whole.lowest_bpm, whole.highest_bpm))
+        low, high = value_of(whole.lowest_bpm), value_of(whole.highest_bpm)
         boxes = [
             (number(whole.bpm_mean, " bpm"), "mean heart rate"),
             (f"{number(low)} to {number(high)}", "lowest and highest, bpm over 8 intervals"),
             (
-                number(whole.longest_rr and whole.longest_rr.value, " s"),
+                number(value_of(whole.longest_rr), " s"),
                 "longest interval between beats",
             ),
             (f"{whole.beats:,}", "beats"),
@@ -125,7 +126,7 @@ def _minutes(content: LogContent) -> Iterator[str]:
         ]
     )
     low, high, rr = (
-        number(one and one.value) for one in (whole.lowest_bpm, whole.highest_bpm, whole.longest_rr)
+        number(value_of(one)) for one in (whole.lowest_bpm, whole.highest_bpm, whole.longest_rr)
     )
     classes = (f"{whole.classes.get(name, 0):,}" for name in ("V", "S"))
     shares = (whole.atrial_fibrillation_s / duration_s, whole.analysable_s / duration_s)
@@ -157,7 +158,7 @@ def _rates(content: LogContent) -> Rates:
         if (bpm := one.trend.bpm_mean) is not None
     ]
     columns = np.array(known, dtype=np.float64).reshape(-1, 4).T
-    return Rates(*columns, "minutes")
+    return Rates(columns[0], columns[1], columns[2], columns[3], "minutes")
 
 
 def _rows(content: LogContent) -> list[Row]:

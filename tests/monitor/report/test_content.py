@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import monitor
-from monitor.api.beat_table import BeatTable
+from monitor.api.beat_table import BeatBook, BeatTable
 from monitor.api.events import Alarm, Rhythm
 from monitor.report.content import STRIPS_SHOWN, content_of, hour_rows
 from monitor.report.ectopy import ectopy_of
@@ -139,3 +139,23 @@ def test_of_many_alarms_the_most_urgent_are_shown(night: monitor.Analysis) -> No
     assert replace(content, high=slow).shown == slow
     late = alarm("ventricular_fibrillation", 500.0)
     assert replace(content, high=[*slow, late]).shown == [*slow[:-1], late]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 3000), max_size=6), st.booleans())
+def test_a_table_gathered_in_parts_is_that_of_all_beats(sizes: list[int], dated: bool) -> None:
+    """However many beats come at a time; a lead of a long name comes late."""
+    start = datetime(2026, 3, 1) if dated else None
+    book, notes = BeatBook(start), []
+    for n, size in enumerate(sizes):
+        some = [
+            BeatNote(stream="x", sample=at, time_s=at / 4, rr_s=1.0, lead="II" * (n + 1))
+            for at in range(size)
+        ]
+        book.take(some)
+        notes += some
+    whole, table = BeatTable.of(notes, start), book.table()
+
+    assert table.dtype == whole.dtype
+    assert table.tobytes() == whole.tobytes()
+    assert type(table[:0]) is BeatTable

@@ -4,7 +4,7 @@ import html
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -13,7 +13,9 @@ from monitor.api.events import Alarm, AlarmBook, Rhythm, rhythms_in
 from monitor.api.recordings import Leads, Recording, of_array, of_file
 from monitor.api.run import StreamRun
 from monitor.api.summary import AmplitudeNote, Summary, summary_of
+from monitor.api.trend_table import trend_table
 from monitor.api.wfdb_records import WfdbRecord, of_wfdb
+from pipeline.schema.public import BeatNote, Trend
 from pipeline.stream.embedded import Outcome
 from replay.files.recordings import LEAST_S
 
@@ -32,6 +34,7 @@ class Analysis:
         alarms: list[Alarm],
         rhythms: list[Rhythm],
         summary: Summary,
+        trends: "NDArray[Any]",
     ) -> None:
         self._recording = recording
         self.beats = beats
@@ -42,6 +45,8 @@ class Analysis:
         """Stretches of a rhythm, or of signal that cannot be analysed."""
         self.summary = summary
         """Counts and shares."""
+        self.trends = trends
+        """Each minute in numbers, see `trend_table`."""
 
     def signal(self, begin_s: float, end_s: float) -> "NDArray[np.float32]":
         """Return the samples between two times, float32[leads, n], mV.
@@ -157,10 +162,11 @@ def analysis_of(
         recording.name, recording.fs_hz, recording.leads,
         alarms=alarms, false_alerts_per_hour=false_alerts_per_hour,
     )  # fmt: skip
-    beat_book, book = BeatBook(recording.start), AlarmBook(recording.start)
+    notes, book, trends = list[BeatNote](), AlarmBook(recording.start), list[Trend]()
     amplitude = AmplitudeNote(recording.fs_hz)
-    for end_s, outcome in _outcomes(run, recording, amplitude):
-        beat_book.take(outcome.beats)
+    for outcome in _outcomes(run, recording, amplitude):
+        notes += outcome.beats
+        trends += outcome.trends
         for alert in outcome.alerts:
             book.take(alert)
         on_progress(end_s)
@@ -178,7 +184,8 @@ def analysis_of(
         atrial_fibrillation=run.atrial_fibrillation,
         notes=[text for text in (recording.note, amplitude.text) if text],
     )
-    return Analysis(recording, beats, found, rhythms, summary)
+    table = trend_table(trends, recording.start)
+    return Analysis(recording, beats, found, rhythms, summary, table)
 
 
 def _outcomes(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.constants import CLASSES
 from pipeline.schema.public import BeatNote
@@ -84,34 +85,16 @@ class BeatTable(np.ndarray[Any, Any]):
         table["anomalous"] = [note.anomalous for note in notes]
         table["analysable"] = [note.analysable for note in notes]
         table["lead"] = [note.lead for note in notes]
-        if start is None:
-            table["time"] = np.datetime64("NaT", "us")
-        else:
-            plain = start if start.tzinfo is None else start.astimezone(UTC).replace(tzinfo=None)
-            since = np.rint(1e6 * table["time_s"]).astype("timedelta64[us]")
-            table["time"] = np.datetime64(plain, "us") + since
+        table["time"] = dates_of(table["time_s"], start)
         return table.view(cls)
 
 
-class BeatBook:
-    """Gathers the beats of a long recording: a note takes ten times the memory of an entry."""
-
-    def __init__(self, start: datetime | None) -> None:
-        self._start = start
-        self._notes: list[BeatNote] = []
-        self._tables: list[BeatTable] = []
-
-    def take(self, notes: Sequence[BeatNote]) -> None:
-        """Add beats, in order."""
-        self._notes += notes
-        if len(self._notes) >= _NOTES_KEPT:
-            self._tables.append(BeatTable.of(self._notes, self._start))
-            self._notes = []
-
-    def table(self) -> BeatTable:
-        """Return all of them: the table that `BeatTable.of` makes of all notes."""
-        last = BeatTable.of(self._notes, self._start)
-        return np.concatenate([*self._tables, last]).view(BeatTable) if self._tables else last
+def dates_of(times_s: NDArray[np.float64], start: datetime | None) -> NDArray[np.datetime64]:
+    """Return datetime64[us] of times of a signal, UTC; NaT where no start is known."""
+    if start is None:
+        return np.full(len(times_s), np.datetime64("NaT", "us"))
+    plain = start if start.tzinfo is None else start.astimezone(UTC).replace(tzinfo=None)
+    return np.datetime64(plain, "us") + np.rint(1e6 * times_s).astype("timedelta64[us]")
 
 
 def _fields(longest_lead: int) -> list[tuple[str, str]]:

@@ -39,14 +39,22 @@ def export(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write WFDB annotations, STREAM.alarm each, into this folder."),
     ] = None,
+    trends: Annotated[
+        bool, typer.Option("--trends", help="Write each minute in numbers instead of alerts.")
+    ] = False,
 ) -> None:
-    """Write all alerts of a log into files that other programs read."""
-    from monitor.commands.log import export_log
+    """Write all alerts of a log, or all trends, into files that other programs read."""
+    from monitor.commands.log import export_log, export_trends
 
     if csv is None and json_lines is None and wfdb is None and parquet is None:
         raise ConfigError(
             "nothing to write: give --csv FILE, --json FILE, --parquet FILE or --wfdb FOLDER"
         )
+    if trends:
+        if wfdb is not None or parquet is not None:
+            raise ConfigError("trends are written with --csv FILE or --json FILE")
+        export_trends(log, csv_file=csv, json_lines=json_lines)
+        return
     export_log(log, csv_file=csv, json_lines=json_lines, wfdb=wfdb, parquet=parquet)
 
 

@@ -1,4 +1,4 @@
-"""Parse the commands for a running monitor: subscribe, watch, status, ack, silence and show."""
+"""Parse the commands for a running monitor: from subscribe and watch to ack, limits and show."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -32,6 +32,9 @@ def subscribe(
     from_seq: FromSeq = None,
     position: PositionFile = None,
     stream: OnlyStream = None,
+    trends: Annotated[
+        bool, typer.Option("--trends", help="Print each minute in numbers as a JSON line as well.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Print the alerts of a running monitor, each exactly once, until Ctrl-C."""
@@ -43,6 +46,7 @@ def subscribe(
         stream=stream,
         position=position,
         as_json=as_json,
+        trends=trends,
         keys=client_keys(key, server_key, keys),
     )
 
@@ -95,6 +99,39 @@ def ack(
 
     shown = client_keys(key, server_key, keys)
     acknowledge(endpoint, stream=stream, episode=episode, as_json=as_json, keys=shown)
+
+
+@running_monitor_app.command()
+def limits(
+    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
+    hr_low: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Alarm below this heart rate."),
+    ] = None,
+    hr_high: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Alarm above this heart rate."),
+    ] = None,
+    other: Annotated[
+        list[str],
+        typer.Option("--set", help="NAME=NUMBER of docs/alarms.md, as pause_s=2; repeatable."),
+    ] = [],  # noqa: B006
+    default: Annotated[
+        bool, typer.Option("--default", help="Take back the limits of its own.")
+    ] = False,
+    endpoint: Endpoint = ENDPOINT,
+    key: Key = None,
+    server_key: ServerKey = None,
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Show the alarm limits of a stream, or give it limits of its own."""
+    from monitor.commands.running.limits import limits_of, set_limits
+
+    rates = {"heart_rate_low_bpm": hr_low, "heart_rate_high_bpm": hr_high}
+    chosen = {name: bpm for name, bpm in rates.items() if bpm is not None} | limits_of(other)
+    shown = client_keys(key, server_key, keys)
+    set_limits(endpoint, stream, chosen, default=default, as_json=as_json, keys=shown)
 
 
 @running_monitor_app.command()

@@ -37,6 +37,9 @@ def scan(
     beats: Annotated[
         bool, typer.Option("--beats", help="Print every beat as a JSON line.")
     ] = False,
+    trends: Annotated[
+        bool, typer.Option("--trends", help="Print each minute in numbers as a JSON line.")
+    ] = False,
     annotations: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
@@ -59,6 +62,7 @@ def scan(
         pseudonyms=pseudonyms,
         as_json=as_json,
         beats=beats,
+        trends=trends,
         annotations=annotations,
         jobs=jobs or processors(),
         stated=stated_of(fs, unit, column),

@@ -28,7 +28,7 @@ from pipeline.files import create_new
 from pipeline.log.forget import StreamEraser
 from pipeline.log.reader import LogReader
 from pipeline.log.verify import verify
-from pipeline.schema.public import Alert, encode_json
+from pipeline.schema.public import Alert, Trend, encode_json
 from pipeline.schema.requests import ALERTS_PER_PAGE
 from replay.annotations import note_bytes
 
@@ -210,6 +210,41 @@ def write_exports(
     return lines_about
 
 
+def export_trends(path: Path, *, csv_file: Path | None, json_lines: Path | None) -> None:
+    """Write the trends of the log at ``path``, and a line about each file to stderr.
+
+    Args:
+        path: the log.
+        csv_file: a table to write, with a column for each field; classes as JSON.
+        json_lines: a file to write, with the objects that subscribers receive.
+
+    Raises:
+        InputError: there is no such log.
+        ConfigError: a file cannot be written; the previous file is unchanged.
+        LogError: the log is damaged; nothing is written.
+    """
+    read = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-lock"))]
+    if csv_file is not None:
+        csv_file = replaceable_file(csv_file, read=read)
+        read.append(csv_file)
+    if json_lines is not None:
+        json_lines = replaceable_file(json_lines, read=read)
+    count = newest = 0
+    with ExitStack() as files, LogReader(path) as log:
+        table = _Table(files.enter_context(_whole_file(csv_file)), Trend) if csv_file else None
+        lines = files.enter_context(_whole_file(json_lines)) if json_lines else None
+        while page := log.trends(newest):
+            for newest, trend in page:  # noqa: B007
+                count += 1
+                if table is not None:
+                    table.add(trend)
+                if lines is not None:
+                    lines.write(encode_json(trend).decode() + "\n")
+    for file in (csv_file, json_lines):
+        if file is not None:
+            sys.stderr.write(f"monitor: {count} minutes in {file}\n")
+
+
 def _typed_table(files: ExitStack, parquet: Path) -> "AlertTable":
     """Return the table of a Parquet file, which ``files`` completes."""
     from monitor.alert_table import AlertTable
@@ -242,15 +277,15 @@ def alerts_of(log: LogReader, on_progress: Callable[[int, int], None]) -> Iterat
 
 
 class _Table:
-    """A CSV file with a column for each field of an alert."""
+    """A CSV file with a column for each field of an alert, or of a trend."""
 
-    def __init__(self, file: IO[str]) -> None:
-        self._writer = csv.DictWriter(file, Alert.__struct_fields__, lineterminator="\n")
+    def __init__(self, file: IO[str], kind: type[Alert | Trend] = Alert) -> None:
+        self._writer = csv.DictWriter(file, kind.__struct_fields__, lineterminator="\n")
         self._writer.writeheader()
 
-    def add(self, alert: Alert) -> None:
+    def add(self, row: Alert | Trend) -> None:
         """Write one row."""
-        fields = json.loads(encode_json(alert))
+        fields = json.loads(encode_json(row))
         self._writer.writerow({name: _cell(value) for name, value in fields.items()})
 
 

@@ -65,12 +65,13 @@ def scan_records(
     pseudonyms: Path | None,
     as_json: bool,
     beats: bool,
+    trends: bool = False,
     annotations: Path | None,
     jobs: int = 1,
     stated: Stated = NOTHING,
     recursive: bool = False,
 ) -> None:
-    """Scan every record and print alerts (or beats), then a summary.
+    """Scan every record and print alerts (or beats, or trends), then a summary.
 
     With several ``jobs`` so many processes scan a record each; the output is that of one.
     ``stated`` is what files do not say themselves; ``recursive`` looks into folders below folders.
@@ -114,7 +115,7 @@ def scan_records(
         fault = ""
         try:
             for outcome in _outcomes(runner, source):
-                lines += _lines(outcome, as_json=as_json, beats=beats)
+                lines += _lines(outcome, as_json=as_json, beats=beats, trends=trends)
                 if not several:
                     _print(lines)
                     lines.clear()
@@ -140,7 +141,7 @@ def scan_records(
                 _write_annotations(annotations, info, scanned)
             total.add(info, scanned.counters)
             progress.advance(task)
-    _print_summary(total.summary(), as_json=as_json or beats)
+    _print_summary(total.summary(), as_json=as_json or beats or trends)
 
 
 class _Total:
@@ -184,9 +185,10 @@ def _outcomes(runner: EmbeddedRunner, source: Source) -> Iterator[Outcome]:
     return runner.run(block for block in source.blocks() if block is not None)
 
 
-def _lines(outcome: Outcome, *, as_json: bool, beats: bool) -> list[str]:
-    if beats:
-        return [encode_json(note).decode() for note in outcome.beats]
+def _lines(outcome: Outcome, *, as_json: bool, beats: bool, trends: bool) -> list[str]:
+    if beats or trends:
+        shown = [*(outcome.beats if beats else ()), *(outcome.trends if trends else ())]
+        return [encode_json(one).decode() for one in shown]
     if as_json:
         return [encode_json(alert).decode() for alert in outcome.alerts]
     return [record_line(alert) for alert in outcome.alerts]

@@ -137,6 +137,7 @@ KINDS: Final = {
         Kind("unmonitored", TECHNICAL, MEDIUM, "not analysable for long"),
         Kind("rate_changed", TECHNICAL, LOW, "sampling rate changed"),
         Kind("leads_changed", TECHNICAL, LOW, "leads changed"),
+        Kind("limits_changed", TECHNICAL, LOW, "limits changed"),
         Kind("lead_off", TECHNICAL, LOW, "electrode off"),
         Kind("not_analysable", TECHNICAL, LOW, "not analysable"),
         Kind("clock_stepped", TECHNICAL, LOW, "clock of the source stepped"),

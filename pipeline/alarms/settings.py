@@ -4,8 +4,8 @@ Pure: no files are opened here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Final
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
 
 from pipeline.alarms.kinds import KINDS, LETHAL, NEVER_OFF
 from pipeline.errors import ConfigError
@@ -60,6 +60,27 @@ RANGES: Final = {
     "realarm_s": (30.0, 600.0),
 }
 """The least and the most that each number may be set to."""
+
+
+LIMITS: Final = frozenset(RANGES) - {"realarm_s"}
+"""Those of them that a stream may have of its own."""
+
+
+def with_limits(settings: AlarmSettings, limits: Mapping[str, float]) -> AlarmSettings:
+    """Return ``settings`` with other numbers, of `LIMITS`.
+
+    Raises:
+        ConfigError: a name, a value or a combination that is refused, and what would be taken.
+    """
+    chosen: dict[str, Any] = {}
+    for name, value in limits.items():
+        if name not in LIMITS:
+            raise ConfigError(f"no limit is called {name[:64]!r}: there are {_list(LIMITS)}")
+        whole = isinstance(RANGES[name][0], int) and float(value).is_integer()
+        chosen[name] = _number(name, int(value) if whole else value)
+    changed = replace(settings, **chosen)
+    _check(changed)
+    return changed
 
 
 def settings_of(table: Mapping[str, object]) -> AlarmSettings:

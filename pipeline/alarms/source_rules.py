@@ -4,7 +4,7 @@ They go by the position in the stream, like the rules of the signal. What a sour
 no position: `pipeline.alarms.system` has that. No clock, no I/O.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pipeline.alarms.state_machine import AlarmStateMachine
@@ -72,6 +72,14 @@ class SourceRules:
         values: dict[str, float] = {"former_leads": len(former), "leads": len(leads)}
         alerts = self._machine.begin("leads_changed", sample, reason, values=values)
         return alerts + self._machine.end("leads_changed", sample, "once")
+
+    def on_limits(self, sample: int, limits: Mapping[str, float]) -> list[Alert]:
+        """Record that from ``sample`` on the stream has these limits of its own."""
+        named = ", ".join(f"{name} {value:g}" for name, value in sorted(limits.items()))
+        reason = f"limits of this stream: {named or 'those of all streams'}"
+        values = {f"limit_{name}": value for name, value in limits.items()}
+        alerts = self._machine.begin("limits_changed", sample, reason, values=values)
+        return alerts + self._machine.end("limits_changed", sample, "once")
 
     def on_stamp(self, sample: int, step_s: float | None, rate_off: float | None) -> list[Alert]:
         """Take in what the stamps of the source's clock show at ``sample``.

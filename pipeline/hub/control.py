@@ -1,4 +1,4 @@
-"""The control socket: acknowledge, silence, show, state, and the deaths of processes.
+"""The control socket: acknowledge, limits, silence, show, state, and the deaths of processes.
 
 One frame a request, one frame back. Acknowledging makes alerts, logged and published like any
 other, so that every subscriber sees them; where there is nothing to acknowledge, nothing is
@@ -15,12 +15,14 @@ from typing import Final, NamedTuple
 
 from pipeline.errors import LogError, WireError
 from pipeline.log.store import AlertLog
+from pipeline.schema.messages import Acknowledged
 from pipeline.schema.public import Alert, Status, SystemReport, encode_json
 from pipeline.schema.requests import (
     Acknowledge,
     ControlReply,
     ControlRequest,
     Died,
+    Limits,
     Show,
     Silence,
     State,
@@ -76,7 +78,7 @@ class Control:
         self,
         socket: Router,
         log: AlertLog,
-        acknowledge: Callable[[str, str], list[Alert]],
+        change: Callable[[Acknowledged | Limits], list[Alert]],
         state: Callable[[], tuple[SystemReport, list[Status]]],
         on_death: Callable[[Died], None],
         supervisor: str = "",
@@ -86,14 +88,15 @@ class Control:
         Args:
             socket: where requests arrive.
             log: the alert log.
-            acknowledge: acknowledges alarms, given stream and episode; returns the alerts.
+            change: acknowledges alarms, or gives a stream limits of its own; returns the alerts,
+                raises `WireError` for what is refused.
             state: returns the report on the system and the status of every stream, as of now.
             on_death: called when the supervisor reports that a process died.
             supervisor: the secret that it shows; empty where there is none.
         """
         self._socket = socket
         self._log = log
-        self._acknowledge = acknowledge
+        self._change = change
         self._state = state
         self._on_death = on_death
         self._supervisor = supervisor
@@ -125,11 +128,11 @@ class Control:
             try:
                 request = decode_control_request(frame)
                 self._require_right(peer, request, now)
-                claims_record = isinstance(request, Acknowledge)
                 if isinstance(request, State):
                     content = state = state or self._state_now(now)
                 else:
                     content = self._answer(request, now)
+                    claims_record = isinstance(request, Acknowledge | Limits)
             except (WireError, LogError) as error:
                 errors.append(error)
                 content = ControlReply(error=str(error)[:300])
@@ -146,7 +149,7 @@ class Control:
             if peer.user or not known:
                 raise WireError("others than the supervisor of this hub may not do that")
             return
-        changes = isinstance(request, Acknowledge | Silence)
+        changes = isinstance(request, Acknowledge | Limits | Silence)
         if not (peer.rights.control if changes else peer.rights.subscribe):
             raise WireError("this key may not do that; see monitor keys list")
         if changes and not self._allowance.use(peer.user or bytes(peer), now):
@@ -178,11 +181,15 @@ class Control:
             ControlReply(silenced_s=self.silenced_s(now), system=system, statuses=statuses)
         )
 
-    def _answer(self, request: Acknowledge | Silence | Show | Died, now: float) -> ControlReply:
+    def _answer(
+        self, request: Acknowledge | Limits | Silence | Show | Died, now: float
+    ) -> ControlReply:
         match request:
             case Acknowledge():
-                alerts = self._acknowledge(request.stream, request.episode)
-                return ControlReply(alerts=alerts, silenced_s=self.silenced_s(now))
+                event = Acknowledged(stream=request.stream, episode=request.episode)
+                return ControlReply(alerts=self._change(event), silenced_s=self.silenced_s(now))
+            case Limits():
+                return ControlReply(alerts=self._change(request), silenced_s=self.silenced_s(now))
             case Silence():
                 self._silent_until = now + request.seconds
                 return ControlReply(silenced_s=self.silenced_s(now))

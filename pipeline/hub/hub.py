@@ -49,7 +49,7 @@ from pipeline.schema.messages import (
     rows_of,
 )
 from pipeline.schema.public import Alert, Public, Status, SystemReport
-from pipeline.schema.requests import Died
+from pipeline.schema.requests import Died, Limits
 from pipeline.scoring.beat import Beat
 from pipeline.stream.outcome import Outcome
 from pipeline.stream.streams import MAX_STREAMS
@@ -127,7 +127,7 @@ class Hub:
             self._outbox = Outbox(self._sockets.alerts, self._log, clock, config.keep)
             self._catch_up = CatchUp(self._sockets.replay, self._log)
             self._control = Control(
-                self._sockets.control, self._log, self._acknowledge, self._state, self._on_death,
+                self._sockets.control, self._log, self._change, self._state, self._on_death,
                 config.supervisor,
             )  # fmt: skip
             self._status = HubStatus(
@@ -313,13 +313,13 @@ class Hub:
             else:
                 self._reject(error)
 
-    def _acknowledge(self, stream: str, episode: str) -> list[Alert]:
-        event = Acknowledged(stream=stream, episode=episode)
-        alerts = self._system_alarms.acknowledge(event)
-        self._outbox.add_alerts(alerts)
-        if not self._streams.can_acknowledge(event):
+    def _change(self, change: Acknowledged | Limits) -> list[Alert]:
+        if isinstance(change, Limits):
+            return self._apply(self._streams.limited_by(change), self._clock()).acknowledged
+        self._outbox.add_alerts(alerts := self._system_alarms.acknowledge(change))
+        if not self._streams.can_acknowledge(change):
             return alerts
-        return alerts + self._apply(event, self._clock()).acknowledged
+        return alerts + self._apply(change, self._clock()).acknowledged
 
     def _state(self) -> tuple[SystemReport, list[Status]]:
         return self._status.report(), self._statuses()

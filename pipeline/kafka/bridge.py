@@ -29,7 +29,9 @@ from pipeline.kafka.skipped import Skipped
 from pipeline.kafka.topics import partition_of
 from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.alert import followed_by, unrecorded, utc_text
-from pipeline.schema.partition_log import encode_acknowledged, encode_batch
+from pipeline.schema.limits import Limits
+from pipeline.schema.messages import Acknowledged
+from pipeline.schema.partition_log import encode_acknowledged, encode_batch, encode_limits
 from pipeline.schema.public import (
     Alert,
     Heartbeat,
@@ -129,7 +131,7 @@ class Bridge:
             self._open_sockets(opened)
             self._catch_up = CatchUp(self._replay, log)
             self._control = Control(
-                self._control_socket, log, self._acknowledge, self._state, lambda died: None
+                self._control_socket, log, self._change, self._state, lambda died: None
             )
             self._opened = opened.pop_all()
 
@@ -296,12 +298,19 @@ class Bridge:
 
     # --- requests of clients -----------------------------------------------------------------
 
-    def _acknowledge(self, stream: str, episode: str) -> list[Alert]:
-        """Write an acknowledgement to the cluster; return the alarms that it will change.
+    def _change(self, change: Acknowledged | Limits) -> list[Alert]:
+        """Write a change to the cluster; of an acknowledgement return the alerts to come.
+
+        The worker of a stream checks its limits, and says in an alert which are in force.
 
         Raises:
             LogError: the brokers do not take it now.
         """
+        if isinstance(change, Limits):
+            number = partition_of(change.stream, self._partitions)
+            self._write({number}, encode_batch([encode_limits(change)]))
+            return []
+        stream, episode = change.stream, change.episode
         concerned = [
             alert
             for alert in self._log.active_alarms()
@@ -311,17 +320,19 @@ class Bridge:
         if not concerned:
             return []
         numbers = {partition_of(alert.stream, self._partitions) for alert in concerned}
-        value = encode_batch([encode_acknowledged(stream, episode)])
+        self._write(numbers, encode_batch([encode_acknowledged(stream, episode)]))
+        state = {"on": "ack", "latched": "off"}
+        return [followed_by(alert, state=state[alert.state]) for alert in concerned]
+
+    def _write(self, partitions: set[int], value: bytes) -> None:
         try:
-            for number in numbers:
+            for number in partitions:
                 self._producer.produce(self._topics.chunks, value, partition=number)
             waiting = self._producer.flush(_DELIVERY_S)
         except BufferError:
             waiting = 1
         if waiting:
-            raise LogError("the brokers take nothing now: acknowledge again")
-        state = {"on": "ack", "latched": "off"}
-        return [followed_by(alert, state=state[alert.state]) for alert in concerned]
+            raise LogError("the brokers take nothing now: try again")
 
     def _state(self) -> tuple[SystemReport, list[Status]]:
         now = time.monotonic()

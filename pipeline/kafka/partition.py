@@ -12,18 +12,16 @@ Pure: no sockets, no broker. Times of messages are seconds since 1970, as the br
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
-
-import numpy as np
 
 from pipeline.alarms.retained import RetainedAlarms
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.system import STALE_S, STARTING_S, SourceAlarm, SourceAlarmState
 from pipeline.errors import BusyError, MissingChunkError, SnapshotError, WireError
+from pipeline.schema.limits import Limits
 from pipeline.schema.messages import (
-    MAX_BATCH,
     Accepted,
     Acknowledged,
     Chunk,
@@ -45,8 +43,7 @@ from pipeline.schema.partition_log import (
 from pipeline.schema.public import Alert, Public
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
-from pipeline.scoring.protocols import ScoredBatch, Scorer
-from pipeline.stream.embedded import scored
+from pipeline.scoring.protocols import ScoredBatch
 from pipeline.stream.outcome import Outcome
 from pipeline.stream.session import NOT_BEGUN, PendingAlert, SessionState, StreamSession
 from pipeline.stream.snapshot import pack, unpack
@@ -162,6 +159,8 @@ class Partition:
                 self._on_silent(item, at, step)
             elif isinstance(item, Acknowledged):
                 self._on_acknowledged(item, at, step)
+            elif isinstance(item, Limits):
+                self._on_limits(item, at, step)
             else:
                 self._on_source(item, at, now, step)
         return step
@@ -267,6 +266,12 @@ class Partition:
             step.add(self.streams.apply(event, at))
         alerts = self._retained.acknowledge(event.stream, event.episode)
         step.alerts += [PendingAlert(alert, None, at) for alert in alerts]
+
+    def _on_limits(self, request: Limits, at: float, step: Step) -> None:
+        try:
+            step.add(self.streams.apply(self.streams.limited_by(request), at))
+        except WireError as error:
+            step.reject(error)
 
     # --- answers -----------------------------------------------------------------------------
 
@@ -382,18 +387,3 @@ def _refusal(item: Hello | Chunk | End, error: WireError) -> Answer:
         stream=item.stream, reason=str(error)[:300], busy=isinstance(error, BusyError)
     )
     return Answer(asking=item.session, refused=refused)
-
-
-def score_all(scorer: Scorer, beats: Sequence[Beat]) -> ScoredBatch:
-    """Return the scores of any number of beats, in batches of at most `MAX_BATCH`."""
-    parts = [
-        scored(beats[first : first + MAX_BATCH], scorer)
-        for first in range(0, len(beats), MAX_BATCH)
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    return ScoredBatch(
-        scores=np.concatenate([part.scores for part in parts]),
-        residuals=np.concatenate([part.residuals for part in parts]),
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-    )

@@ -19,8 +19,9 @@ from pipeline.kafka.alerts import ID, RULES, AlertId
 from pipeline.kafka.brokers import Cluster, failures_in_a_line, is_fatal
 from pipeline.kafka.figures import EVERY_S, Figure, Figures, OnFigures, ignore_figures
 from pipeline.kafka.ownership import Owned, Takeover
-from pipeline.kafka.partition import Rules, Step, score_all
+from pipeline.kafka.partition import Rules, Step
 from pipeline.kafka.reading import committed, offsets
+from pipeline.kafka.scoring import score_all
 from pipeline.kafka.screens import Screens
 from pipeline.kafka.skipped import Skipped
 from pipeline.schema.alert import published, timed, utc_text

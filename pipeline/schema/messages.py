@@ -20,6 +20,7 @@ from pipeline.constants import (
     WINDOW_SAMPLES,
 )
 from pipeline.errors import WireError
+from pipeline.schema.limits import Limited as Limited
 from pipeline.schema.public import Alert
 from pipeline.schema.wire_arrays import (
     Float32Array,
@@ -262,7 +263,7 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True, tag="given_up"):
     ids: list[WindowId]
 
 
-Event = Opened | Forgotten | Acknowledged | GivenUp | Chunk | End | ScoreReply
+Event = Opened | Forgotten | Acknowledged | Limited | GivenUp | Chunk | End | ScoreReply
 """Everything that changes a stream."""
 
 

@@ -1,7 +1,8 @@
 """What travels over the partitions of a Kafka cluster, its bytes, and the one way to read them.
 
 `Item` is one event of a partition: what a source sent, that a source has fallen silent, that an
-operator acknowledged. A message on the topic of chunks is a batch of items of many streams.
+operator acknowledged, or gave a stream limits of its own. A message on the topic of chunks is a
+batch of items of many streams.
 `Answer` goes back to the gateways, `SavedPartition` is a snapshot. Decoding raises `WireError` or
 `SnapshotError` and nothing else, whatever the bytes: whoever may write to the topics is checked as
 any other peer is. Pure in memory.
@@ -13,6 +14,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 
 from pipeline.errors import SnapshotError, WireError
+from pipeline.schema.limits import LimitNumbers, Limits
 from pipeline.schema.messages import (
     Accepted,
     Acknowledged,
@@ -55,9 +57,17 @@ class _Note(msgspec.Struct, frozen=True, kw_only=True, tag="acknowledge"):
     episode: Annotated[str, msgspec.Meta(max_length=128)] = ""
 
 
-Item = Hello | Chunk | End | Silent | Acknowledged
+class _LimitsNote(msgspec.Struct, frozen=True, kw_only=True, tag="limits"):
+    """That an operator gave a stream limits of its own: a `Limits`."""
 
-_WRITTEN: Final = {"silent", "acknowledge"}
+    stream: StreamName
+    limits: LimitNumbers = {}
+    default: bool = False
+
+
+Item = Hello | Chunk | End | Silent | Acknowledged | Limits
+
+_WRITTEN: Final = {"silent", "acknowledge", "limits"}
 """Tags of items that no source sends."""
 
 
@@ -132,7 +142,9 @@ _frames: Final = msgspec.msgpack.Decoder(
     Annotated[list[bytes], msgspec.Meta(max_length=MOST_ITEMS)]
 )
 _tags: Final = msgspec.msgpack.Decoder(_Tagged)
-_notes: Final[msgspec.msgpack.Decoder[Silent | _Note]] = msgspec.msgpack.Decoder(Silent | _Note)
+_notes: Final[msgspec.msgpack.Decoder[Silent | _Note | _LimitsNote]] = msgspec.msgpack.Decoder(
+    Silent | _Note | _LimitsNote
+)
 _answers: Final = msgspec.msgpack.Decoder(Answer)
 _saved: Final = msgspec.msgpack.Decoder(SavedPartition)
 _pointers: Final = msgspec.json.Decoder(Pointer)
@@ -153,6 +165,12 @@ def encode_silent(silent: Silent) -> bytes:
 def encode_acknowledged(stream: str, episode: str) -> bytes:
     """Return that an operator acknowledged, as a frame of a batch."""
     return _encoder.encode(_Note(stream=stream, episode=episode))
+
+
+def encode_limits(request: Limits) -> bytes:
+    """Return that an operator gave a stream limits of its own, as a frame of a batch."""
+    note = _LimitsNote(stream=request.stream, limits=request.limits, default=request.default)
+    return _encoder.encode(note)
 
 
 def decode_batch(data: bytes) -> list[Item | WireError]:
@@ -178,6 +196,8 @@ def _item(frame: bytes) -> Item | WireError:
         return error
     if isinstance(note, Silent):
         return note
+    if isinstance(note, _LimitsNote):
+        return Limits(stream=note.stream, limits=note.limits, default=note.default)
     return Acknowledged(stream=note.stream, episode=note.episode)
 
 

@@ -118,6 +118,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The state of each of several leads in a word, by its name; empty where there is one."""
     lead_in_use: str = ""
     """The lead in which the beats are seen now, one of ``lead_states``."""
+    limits: dict[str, float] = {}
+    """The limits of the heart rate in force, and others that the stream has of its own."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from pipeline.schema.limits import Limits as Limits
 from pipeline.schema.public import (
     Alert,
     PublishedAlert,
@@ -102,7 +103,7 @@ class ControlReply(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of the control socket."""
 
     alerts: list[Alert] = []
-    """Of an `Acknowledge`, the alerts that it made; of a `Show`, the one that was asked for."""
+    """Of an `Acknowledge` or `Limits`, the alerts that it made; of a `Show`, that asked for."""
     silenced_s: float = 0.0
     """Seconds until the end of an audio pause."""
     strip: SignalStrip | None = None
@@ -114,7 +115,7 @@ class ControlReply(msgspec.Struct, frozen=True, kw_only=True):
     """Of a `State`: every stream."""
 
 
-ControlRequest = Acknowledge | Silence | Show | State | Died
+ControlRequest = Acknowledge | Limits | Silence | Show | State | Died
 
 _control_decoder: Final[msgspec.json.Decoder[ControlRequest]] = msgspec.json.Decoder(ControlRequest)
 _reply_decoder = msgspec.json.Decoder(ControlReply)

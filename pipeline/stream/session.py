@@ -108,6 +108,8 @@ class SessionState(State):
     """What keeps the source from sending samples; empty for nothing."""
     leads: list[str] = field(default_factory=list)
     """The names of several leads; empty for one."""
+    limits: dict[str, float] = field(default_factory=dict)
+    """Limits of alarms that the stream has of its own."""
 
     @property
     def lead_names(self) -> list[str]:
@@ -298,6 +300,16 @@ class StreamSession:
         """The latest alert of every active alarm."""
         return self.stream.alarms + self.source_alarm.active
 
+    @property
+    def _limits(self) -> dict[str, float]:
+        """The limits of the heart rate, and all others that the stream has of its own."""
+        settings = self.stream.settings
+        return {
+            "heart_rate_low_bpm": settings.heart_rate_low_bpm,
+            "heart_rate_high_bpm": settings.heart_rate_high_bpm,
+            **self.state.limits,
+        }
+
     def _condition(self, now: float, system: SystemState) -> tuple[str, str]:
         """Return state and reason; a system that cannot analyse overrules a calm signal."""
         if self.stream.pending and not system.scorers:
@@ -359,4 +371,5 @@ class StreamSession:
             leads=[name for name in self.state.lead_names if name],
             lead_states=stream.lead_states,
             lead_in_use=stream.lead_in_use,
+            limits=self._limits,
         )

@@ -10,7 +10,7 @@ serves latencies only; it decides nothing. No I/O.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -344,11 +344,13 @@ class Stream:
         """Return the alerts that this stream of ``leads`` takes the place of ``former`` ones."""
         return self._dated(self._alarms.source.on_other_leads(self.next_sample, former, leads))
 
+    def report_limits(self, limits: Mapping[str, float]) -> list[Alert]:
+        """Return the alerts that this stream has such limits of its own from here on."""
+        return self._dated(self._alarms.source.on_limits(self.next_sample, limits))
+
     def adopt(self, alerts: Iterable[Alert]) -> None:
         """Take over alarms that latched in an earlier stream of this name."""
         self._alarms.adopt(alerts)
-
-    # --- its present condition ----------------------------------------------------------
 
     @property
     def alarms(self) -> list[Alert]:

@@ -15,6 +15,7 @@ from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.system import STALE_S
 from pipeline.constants import MOST_LEADS
 from pipeline.errors import SnapshotError, WireError
+from pipeline.schema.limits import Limits
 from pipeline.schema.messages import (
     Acknowledged,
     Chunk,
@@ -22,6 +23,7 @@ from pipeline.schema.messages import (
     Event,
     Forgotten,
     GivenUp,
+    Limited,
     Opened,
     ScoreReply,
 )
@@ -30,6 +32,7 @@ from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.counters import counted
+from pipeline.stream.limits import go_on_with, limited_by, settings_of
 from pipeline.stream.numbering import is_news
 from pipeline.stream.outcome import Outcome
 from pipeline.stream.session import SessionState, StreamSession
@@ -62,6 +65,7 @@ class Streams:
         self.sessions: dict[str, StreamSession] = {}
         self._clock = clock
         self._most = max_streams
+        self._settings = settings
         self._stream = partial(Stream, config=live_score, clock=clock, settings=settings)
 
     @property
@@ -129,7 +133,10 @@ class Streams:
         """
         if len(set(state.lead_names)) < len(state.lead_names) or len(state.leads) > MOST_LEADS:
             raise SnapshotError(f"{len(state.leads)} leads, not {MOST_LEADS} or fewer with names")
-        stream = self._stream(name, fs_hz, leads=state.lead_names, state=state.stream)
+        settings = settings_of(state.limits, self._settings)
+        stream = self._stream(
+            name, fs_hz, leads=state.lead_names, settings=settings, state=state.stream
+        )
         return StreamSession(stream, state.lead, self._clock(), state)
 
     # --- messages of sources ---------------------------------------------------------------
@@ -254,6 +261,19 @@ class Streams:
         alarms = (alarm for name in self.concerned(event) for alarm in self.sessions[name].alarms)
         return any(a.state != "ack" and event.episode in ("", a.episode) for a in alarms)
 
+    def limited_by(self, request: Limits) -> Limited:
+        """Return the event that follows from a request.
+
+        Raises:
+            WireError: there is no such stream, or a limit is refused.
+        """
+        return limited_by(request, self.sessions.get(request.stream), self._settings)
+
+    def _limit(self, name: str, limits: dict[str, float], at: float, outcome: Outcome) -> None:
+        alerts = go_on_with(limits, self.sessions[name], self._settings, self._stream)
+        outcome.acknowledged += alerts
+        outcome.add(alerts, at)
+
     def apply(
         self, event: Event, arrived_at: float, *, to: Callable[[str], bool] | None = None
     ) -> Outcome:
@@ -274,8 +294,12 @@ class Streams:
                     session = self.sessions[name] = self.begun(event)
                     if former is not None and not former.ended:
                         outcome.add(session.differences(former), arrived_at)
+                        if former.state.limits:
+                            self._limit(name, former.state.limits, arrived_at, outcome)
                 case Forgotten():
                     outcome.removed = self.sessions.pop(name, None)
+                case Limited():
+                    self._limit(name, event.limits, arrived_at, outcome)
                 case Chunk():
                     self._on_chunk(self.sessions[name], event, arrived_at, outcome)
                 case End():

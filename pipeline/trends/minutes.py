@@ -35,6 +35,9 @@ _BEATS: Final = 512
 _NOT_ANALYSABLE: Final = len(CLASSES)
 _CODES: Final = {name: code for code, name in enumerate(CLASSES)} | {None: _NOT_ANALYSABLE}
 _NORMAL: Final = _CODES["N"]
+_LAST: Final = 2**53
+"""No position, and no interval, is beyond."""
+
 _ANOMALOUS: Final = 16
 """Added to the code of a class."""
 
@@ -73,11 +76,19 @@ class EpochTrends(State):
     before_at: int = 0
     """and where the last of them ends."""
 
-    @property
-    def possible(self) -> bool:
-        """Whether the number of beats is one of the arrays."""
-        room = len(self.samples)
-        return 0 <= self.count <= room > 0 and len(self.rr_s) == len(self.codes) == room
+    def possible(self, fs_hz: float) -> bool:
+        """Whether these are the minutes and the beats of an epoch."""
+        room, n = len(self.samples), self.count
+        if not (0 <= n <= room > 0 and len(self.rr_s) == len(self.codes) == room):
+            return False
+        if not 0 <= self.first <= _LAST or not all(0.0 < one < _LAST for one in self.before):
+            return False
+        rr_s, samples = self.rr_s[:n], self.samples[:n]
+        intervals = np.isnan(rr_s) | ((rr_s > 0.0) & (rr_s < _LAST))
+        ordered = bool(np.all(np.diff(samples) >= 0)) and bool(np.all(samples >= 0))
+        codes = self.codes[:n] % _ANOMALOUS <= _NOT_ANALYSABLE
+        lies = _minute_of(self.first, fs_hz) <= self.minute <= _LAST
+        return bool(intervals.all() and codes.all()) and ordered and lies
 
     def add(self, sample: int, rr_s: float, code: int) -> None:
         """Append a beat."""
@@ -129,7 +140,7 @@ class Trends:
         Raises:
             SnapshotError: the state is none of such minutes.
         """
-        if not (state.epochs and all(one.possible for one in state.epochs)):
+        if not (state.epochs and all(one.possible(fs_hz) for one in state.epochs)):
             raise SnapshotError("state of minutes without their beats")
         self.state = state
         self._stream = stream
@@ -277,7 +288,7 @@ class Trends:
         if not len(known):
             return None, None, None
         rr_s, samples = one.rr_s[where], one.samples[where]
-        if samples[known[0]] - one.before_at > self._bridged:
+        if int(samples[known[0]]) - one.before_at > self._bridged:
             one.before.clear()
         rates = rates_of(rr_s, np.array(one.before))
         one.before = [*one.before, *rr_s[known].tolist()][1 - RATE_BEATS :]

@@ -31,7 +31,7 @@ _GRID_HZ: Final = 4.0
 """Rate at which the intervals are sampled for the spectrum: above twice the rate of any heart's
 intervals that matter here."""
 
-_ROUNDS: Final = 16
+_ROUNDS: Final = 10
 """Each brings the slopes of the spline to half their error or less, at first some milliseconds a
 second."""
 

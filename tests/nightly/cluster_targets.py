@@ -15,7 +15,8 @@ from pipeline.kafka.alerts import (
     positions_of,
     positions_text,
 )
-from pipeline.kafka.partition import Partition, Rules, score_all
+from pipeline.kafka.partition import Partition, Rules
+from pipeline.kafka.scoring import score_all
 from pipeline.kafka.senders import Senders
 from pipeline.schema.messages import Accepted, Chunk, End, Hello, Refused, encode
 from pipeline.schema.partition_log import (

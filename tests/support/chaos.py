@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from pipeline.client import Subscriber
 from pipeline.clients.ingest import IngestClient
 from pipeline.clients.scorer import run_worker
-from pipeline.schema.public import Alert, Status
+from pipeline.log.reader import LogReader
+from pipeline.schema.public import Alert, Status, Trend
+from pipeline.schema.trend import recorded_at
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from tests.support.paths import PROGRAMS, ROOT
@@ -130,11 +132,16 @@ def feed_stream(
         assert source.finish() or stop()
 
 
-def oracle(stream: str, x: NDArray[np.float32]) -> tuple[list[tuple[object, ...]], int]:
-    """Return what one process without sockets finds in a stream: its alerts, and its beats."""
+Expected = tuple[list[tuple[object, ...]], int, list[Trend]]
+
+
+def oracle(stream: str, x: NDArray[np.float32]) -> Expected:
+    """Return what one process without sockets finds in a stream: alerts, beats, and minutes."""
     runner = EmbeddedRunner(stream, 360.0, TrivialScorer(), CONFIG)
-    alerts = [comparable(a) for outcome in runner.run([SampleBlock(0, x)]) for a in outcome.alerts]
-    return sorted(alerts, key=repr), runner.counters.beats
+    found = list(runner.run([SampleBlock(0, x)]))
+    alerts = [comparable(alert) for outcome in found for alert in outcome.alerts]
+    trends = [trend for outcome in found for trend in outcome.trends]
+    return sorted(alerts, key=repr), runner.counters.beats, trends
 
 
 class History:
@@ -144,7 +151,7 @@ class History:
         self.alerts: list[Alert] = []
         self.arrived: list[float] = []
         self.statuses: dict[str, Status] = {}
-        ends = hub.endpoints
+        ends, self._log = hub.endpoints, hub.log
         self.subscriber = Subscriber(ends["alerts"], ends["replay"], from_seq=1, topics=["status/"])
 
     def receive(self, timeout_s: float = 0.1) -> None:
@@ -168,11 +175,14 @@ class History:
             if over and enough is None:
                 enough = subscriber.heartbeats + 1
 
-    def check(self, expected: dict[str, tuple[list[tuple[object, ...]], int]]) -> None:
-        """Every alert exactly once, numbers without a hole, every stream as undisturbed."""
+    def check(self, expected: dict[str, Expected]) -> None:
+        """Every alert and minute once, numbers without a hole, every stream as undisturbed."""
         assert [a.seq for a in self.alerts] == list(range(1, len(self.alerts) + 1))
         assert len({a.log_id for a in self.alerts}) == 1
-        for stream, (alerts, beats) in expected.items():
+        for stream, (alerts, beats, trends) in expected.items():
+            with LogReader(self._log) as log:
+                recorded = [recorded_at(trend, "") for _, trend in log.trends(stream=stream)]
+            assert recorded == trends
             # Alarms about a silent source depend on the time of the kills, not on the signal.
             of_stream = [a for a in self.alerts if a.stream == stream and a.kind != "no_data"]
             assert sorted(map(comparable, of_stream), key=repr) == alerts

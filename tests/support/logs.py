@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.log.reader import LogReader
 from pipeline.log.store import AlertLog, Commit
-from pipeline.schema.public import Alert, SignalStrip
+from pipeline.schema.public import Alert, SignalStrip, Trend
 from tests.support.paths import GOLDEN
 
 
@@ -29,6 +29,13 @@ def strip(first_sample: int) -> SignalStrip:
     return SignalStrip(stream="100", first_sample=first_sample, fs_hz=360.0, mv=mv)
 
 
+def trend(minute: int, *, stream: str = "100", utc: str = "2026-01-01T00:00:00.000Z") -> Trend:
+    """Return a minute with nothing unusual."""
+    facts = {"signal_s": 60.0, "analysable_s": 60.0, "atrial_fibrillation_s": 0.0, "bpm_mean": 70.1}
+    at = minute * 60
+    return Trend(stream=stream, sample=at * 360, time_s=float(at), utc=utc, beats=70, **facts)
+
+
 def filled_log(path: Path, alerts: int = 40) -> None:
     """Write a log with something in every table."""
     with AlertLog(path) as log:
@@ -39,6 +46,7 @@ def filled_log(path: Path, alerts: int = 40) -> None:
                 Commit(
                     alerts=[alert(n, episode=episode, state=state)],
                     entries=[b"entry %d" % n],
+                    trends=[trend(n)],
                     snapshots={f"{n % 3}": b"state %d" % n * 20},
                     entries_needed_from=n - 5,
                 )
@@ -72,6 +80,7 @@ def seen(path: Path) -> list[Any]:
             reader.read(0, 10**6),
             reader.active_alarms(),
             [reader.strip(seq) for seq in range(meta.last_seq + 2)],
+            reader.trends(),
             reader.rows("SELECT n, crc32, body FROM journal ORDER BY n"),
             reader.rows("SELECT stream, n, crc32, body FROM snapshot ORDER BY stream"),
         ]

@@ -7,7 +7,7 @@ from typing import Final
 from monitor.alert_lines import SILENT_AFTER_S, contact_line, record_line
 from monitor.text import safe_text
 from pipeline.client import Subscriber
-from pipeline.schema.public import Alert, Gap, LogReplaced, Unrecorded, encode_json
+from pipeline.schema.public import Alert, Gap, LogReplaced, Trend, Unrecorded, encode_json
 from pipeline.transport.curve import ClientKeys
 
 _RECEIVE_S: Final = 0.25
@@ -20,6 +20,7 @@ def print_alerts(
     stream: str | None,
     position: Path | None,
     as_json: bool,
+    trends: bool = False,
     keys: ClientKeys | None = None,
 ) -> None:
     """Print alerts until interrupted.
@@ -30,18 +31,23 @@ def print_alerts(
         stream: only alerts of this stream; None for all.
         position: file that keeps the number of the last alert printed; None for none.
         as_json: print one JSON object a line.
+        trends: print each minute of every stream, as it becomes known, as a JSON line as well.
         keys: for a monitor that asks for keys.
 
     Raises:
         ConfigError: the address is malformed, or the position cannot be read or written.
         EndpointError: the monitor refuses these keys.
     """
-    with Subscriber(endpoint, from_seq=from_seq, position=position, keys=keys) as subscriber:
+    topics = [f"trend/{stream or ''}"] if trends else []
+    with Subscriber(
+        endpoint, from_seq=from_seq, position=position, topics=topics, keys=keys
+    ) as subscriber:
         silent, recorded = False, True
         while True:
             for message in subscriber.receive(_RECEIVE_S):
                 if isinstance(message, Gap | LogReplaced) or (
-                    isinstance(message, Alert | Unrecorded) and stream in (None, message.stream)
+                    isinstance(message, Alert | Unrecorded | Trend)
+                    and stream in (None, message.stream)
                 ):
                     sys.stdout.write(_line(message, as_json=as_json) + "\n")
                     sys.stdout.flush()
@@ -58,8 +64,8 @@ def print_alerts(
                 )
 
 
-def _line(record: Alert | Gap | LogReplaced | Unrecorded, *, as_json: bool) -> str:
-    if not as_json:
+def _line(record: Alert | Gap | LogReplaced | Unrecorded | Trend, *, as_json: bool) -> str:
+    if not (as_json or isinstance(record, Trend)):
         return record_line(record)
     return encode_json(record.alert if isinstance(record, Unrecorded) else record).decode()
 

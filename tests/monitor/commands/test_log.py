@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.cli import app as cli
-from monitor.commands.log import forget_stream, write_exports
+from monitor.commands.log import export_trends, forget_stream, write_exports
 from pipeline.errors import ConfigError, InputError, LogError
 from pipeline.log.store import AlertLog, Commit
-from pipeline.schema.public import Alert, decode_alert
+from pipeline.schema.public import Alert, decode_alert, decode_trend
 from replay.annotations import note_bytes, read_annotations
-from tests.support.logs import alert, changed, filled_log, old_log
+from tests.support.logs import alert, changed, filled_log, old_log, trend
 
 pytestmark = pytest.mark.system
 
@@ -52,6 +52,24 @@ def test_table_and_lines_hold_every_field_of_every_alert(tmp_path: Path) -> None
     assert list(rows[0]) == list(Alert.__struct_fields__)
     assert [int(row["seq"]) for row in rows] == list(range(1, 1202))
     assert json.loads(rows[6]["latency_ms"])["total"] == 0.0
+
+
+def test_trends_are_exported_as_they_were_recorded(tmp_path: Path) -> None:
+    """Every minute, more than are read at a time, in the order in which they were recorded."""
+    log, table, lines = (tmp_path / name for name in ("log.sqlite", "t.csv", "t.jsonl"))
+    minutes = [trend(n) for n in range(501)]
+    with AlertLog(log) as writer:
+        writer.commit(Commit(trends=minutes))
+
+    export_trends(log, csv_file=table, json_lines=lines)
+
+    written = lines.read_bytes().splitlines()
+    assert [decode_trend(line) for line in written] == minutes
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["stream"], float(row["time_s"])) for row in rows] == [
+        (one.stream, one.time_s) for one in minutes
+    ]
 
 
 def test_cells_cannot_be_formulas(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monitor.api.analysis import analyze
 from monitor.commands.scan import ANNOTATOR, scan_records
+from pipeline.schema.public import decode_trend
 from replay.annotations import read_annotations, read_beats
 from replay.demo import write_demo
 from replay.records import read_leads
@@ -36,6 +38,29 @@ def test_beats_and_annotations_have_the_class_of_each_beat(
     changes = [n for n, symbol in enumerate(marks.symbol) if symbol == "+"]
     assert [marks.aux_note[n] for n in changes] == ["(N"]
     assert marks.sample[changes[0]] == samples[0]
+
+
+def test_minutes_are_printed_as_they_are_in_an_analysis(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One JSON object each, that a subscriber would receive; Python has the same numbers."""
+    record = write_demo(tmp_path)
+    scan_records(
+        [str(record)], lead=None, false_alerts_per_hour=None, alarms=None, pseudonyms=None,
+        as_json=False, beats=False, trends=True, annotations=None,
+    )  # fmt: skip
+    *lines, summary = capsys.readouterr().out.splitlines()
+    trends = [decode_trend(line.encode()) for line in lines]
+
+    table = analyze(record).trends
+
+    assert table["time_s"].tolist() == [one.time_s for one in trends]
+    assert table["V"].tolist() == [one.classes["V"] for one in trends]
+    assert np.array_equal(
+        table["bpm_max"], [np.nan if t.bpm_max is None else t.bpm_max for t in trends],
+        equal_nan=True,
+    )  # fmt: skip
+    assert table["beats"].sum() == json.loads(summary)["beats"] > 0
 
 
 def test_a_record_is_watched_by_all_its_ecg_leads(

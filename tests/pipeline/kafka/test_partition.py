@@ -10,7 +10,9 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from pipeline.alarms.settings import DEFAULTS
-from pipeline.kafka.partition import REMOVED_S, Partition, Rules, Step, score_all
+from pipeline.kafka.partition import REMOVED_S, Partition, Rules, Step
+from pipeline.kafka.scoring import score_all
+from pipeline.schema.limits import Limits
 from pipeline.schema.messages import Chunk, End, Hello, Message, encode
 from pipeline.schema.partition_log import (
     SavedPartition,
@@ -18,6 +20,7 @@ from pipeline.schema.partition_log import (
     decode_saved,
     encode_acknowledged,
     encode_batch,
+    encode_limits,
     encode_saved,
     encode_silent,
 )
@@ -318,3 +321,22 @@ def test_a_partition_of_silent_sources_has_them_removed() -> None:
     one.take(encode_batch([encode_silent(silent)]), 4, 3.0 + REMOVED_S, 3.0 + REMOVED_S)
     assert list(one.streams.sessions) == []
     assert one.silent(2 * REMOVED_S) == []
+
+
+def test_limits_of_a_stream_are_an_item_like_any_other(
+    signals: dict[str, NDArray[np.float32]],
+) -> None:
+    """They hold where they are read, are in the snapshot, and what is refused is counted."""
+    one = partition()
+    list(run(one, messages_of(signals)[:5]))
+    wanted = encode_batch([encode_limits(Limits(stream="a", limits={"pause_s": 2.0}))])
+    (step,) = run(one, [wanted], 5)
+    assert {p.alert.kind for p in step.alerts} == {"limits_changed"}
+    unknown = encode_batch([encode_limits(Limits(stream="z", limits={"pause_s": 2.0}))])
+    (step,) = run(one, [unknown], 6)
+    assert (step.alerts, step.rejected) == ([], 1)
+
+    continued = partition(one.saved())
+
+    assert continued.streams.sessions["a"].state.limits == {"pause_s": 2.0}
+    assert continued.streams.sessions["a"].stream.settings.pause_s == 2.0

@@ -27,7 +27,7 @@ from pipeline.schema.alert import utc_text
 from pipeline.schema.public import encode_json
 from pipeline.schema.requests import ReplayRequest, decode_replay_page
 from pipeline.transport.sockets import Dealer, Publisher
-from tests.support.logs import alert, old_log, strip
+from tests.support.logs import alert, old_log, strip, trend
 from tests.support.running import CONFIG, until
 
 DAY_S = 86_400.0
@@ -64,13 +64,39 @@ def test_a_clock_that_was_ahead_keeps_nothing_for_ever() -> None:
     assert too_old([ahead, ahead], before, now) == 0
 
 
-@given(sizes=st.lists(st.integers(1, 100), max_size=20), excess=st.integers(-50, 500))
-def test_as_few_go_as_make_room(sizes: list[int], excess: int) -> None:
-    """What goes is enough, and without the last of it would not be."""
-    count = too_many(sizes, excess)
+ROWS = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 100)), max_size=20).map(sorted)
 
-    assert sum(sizes[:count]) >= min(excess, sum(sizes))
-    assert count == 0 or sum(sizes[: count - 1]) < excess
+
+@given(alerts=ROWS, trends=ROWS, excess=st.integers(-50, 900))
+def test_as_few_go_as_make_room(
+    alerts: list[tuple[str, int]], trends: list[tuple[str, int]], excess: int
+) -> None:
+    """What goes is enough, the oldest of both; without the last of it it would not be."""
+    of_alerts, of_trends = too_many(alerts, trends, excess)
+
+    gone = sorted(alerts[:of_alerts] + trends[:of_trends])
+    kept = alerts[of_alerts:] + trends[of_trends:]
+    total = sum(size for _, size in gone)
+    assert total >= excess or not kept
+    assert not gone or total - max(size for utc, size in gone if utc == gone[-1][0]) < excess
+    assert not gone or all(utc >= gone[-1][0] for utc, _ in kept)
+
+
+def test_trends_are_kept_within_the_limits_too(tmp_path: Path) -> None:
+    """Old minutes go by days as alerts do; where there is no room, whichever is older goes."""
+    path = tmp_path / "log.sqlite"
+    with AlertLog(path) as log:
+        times = [utc_text(NOW_S - days * DAY_S) for days in (9, 8, 6, 1)]
+        log.commit(Commit(trends=[trend(n, utc=utc) for n, utc in enumerate(times)]))
+        LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S).run(0.0)
+        assert [one.time_s for _, one in log.trends()] == [120.0, 180.0]
+        log.append([raised(3)])
+        older, newer = (size for _, size in log.oldest_trends(2))
+
+        counts = too_many([("", 10)], [("a", older), ("b", newer)], 11)
+
+    assert counts == (1, 1)
+    assert verify(path).damage == []
 
 
 def test_old_alerts_are_removed_and_the_low_water_mark_rises(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 from monitor.cli import app as cli
 from pipeline.errors import LogError, MonitorError
 from pipeline.log.reader import LogReader
-from pipeline.log.store import AlertLog
+from pipeline.log.store import AlertLog, Commit
 from pipeline.log.verify import verify
-from tests.support.logs import alert, changed, filled_log, old_log, seen, strip
+from tests.support.logs import alert, changed, filled_log, old_log, seen, strip, trend
 
 
 def checked(path: Path) -> list[str]:
@@ -54,6 +54,10 @@ DAMAGE = {
         ["alert 7 is damaged: checksum differs", "alert 7: the chain breaks here"],
     ),
     "removed": ("DELETE FROM alert WHERE seq = 7", ["alert 7: missing"]),
+    "a minute changed": (
+        "UPDATE trend SET body = replace(body, '70.1', '60.1') WHERE n = 7",
+        ["trend 7 is damaged: checksum differs"],
+    ),
     "removed at the end": (
         "DELETE FROM alert WHERE seq > 38",
         ["alert 39 to 40: missing", "meta: the chain does not end as it should"],
@@ -193,7 +197,7 @@ def test_flips_in_rows_are_all_found(tmp_path: Path) -> None:
         assert checked(bad), f"byte {at} ^ {flip:#x}"
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_older_log_is_read_as_it_is_and_upgraded_whole(version: int, tmp_path: Path) -> None:
     """A log of any version so far is intact before and after it is opened for writing."""
     path = tmp_path / "log.sqlite"
@@ -201,15 +205,18 @@ def test_older_log_is_read_as_it_is_and_upgraded_whole(version: int, tmp_path: P
     before = verify(path)
     with LogReader(path) as reader:
         alerts, standing, kept = reader.read(1, 10), reader.active_alarms(), reader.strip(1)
+        trends = reader.trends()
 
     with AlertLog(path) as log:
         assert (log.read(1, 10), log.active_alarms(), log.strip(1)) == (alerts, standing, kept)
-        log.append([alert(9)])
+        log.commit(Commit(alerts=[alert(9)], trends=[trend(9)]))
+        assert log.trends() == [*trends, (len(trends) + 1, trend(9))]
         log.append_strips([(4, strip(9))])
     after = verify(path)
 
     assert (before.version, before.damage, before.alerts) == (version, [], 3)
-    assert (after.version, after.damage, after.alerts) == (3, [], 4)
+    assert (after.version, after.damage, after.alerts) == (4, [], 4)
+    assert len(trends) == (1 if version == 4 else 0)
     assert len(standing) == (0 if version == 1 else 1)
     assert (kept is not None) == (version > 1)
 
@@ -235,10 +242,10 @@ def test_log_of_a_newer_version_is_refused_by_its_number(tmp_path: Path) -> None
     """Neither the writer nor a reader touches what it cannot know."""
     path = tmp_path / "log.sqlite"
     filled_log(path)
-    changed(path, "UPDATE meta SET version = 4")
+    changed(path, "UPDATE meta SET version = 5")
 
     for opened in (AlertLog, LogReader, verify):
-        with pytest.raises(LogError, match="version 4, this program reads up to 3"):
+        with pytest.raises(LogError, match="version 5, this program reads up to 4"):
             opened(path)
 
 

@@ -50,6 +50,7 @@ def _take(stream: Stream, begin: int, end: int) -> None:
         for beat in stream.take(block).windows:
             stream.beats.scored(beat.id, 0.5, np.zeros(320, np.float32), EVEN, 0.0)
         stream.drain()
+        stream.take_trends()
 
 
 def _begun(leads: int, state: StreamState | None = None) -> Stream:

@@ -131,7 +131,7 @@ class LogBook:
         if not 0 <= trend.time_s <= LATEST_S:
             raise ValueError(f"a minute at {trend.time_s:g} s is at no time of a signal")
         epoch, end_s = self._epochs.setdefault(trend.epoch, _Epoch()), trend.time_s + MINUTE_S
-        epoch.cover(trend.time_s, end_s)
+        epoch.cover(trend.time_s, trend.time_s + min(MINUTE_S, max(0.0, trend.signal_s)))
         epoch.stamp(end_s, trend.utc, trend.event_utc, trend.time_s)
         self.trends.append(trend)
 

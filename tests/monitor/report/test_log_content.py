@@ -141,3 +141,12 @@ def test_a_long_log_has_a_table_of_days() -> None:
 
     assert len(content.hours) < 40 * 366
     assert sum(hour.beats for hour in content.hours) == 122
+
+
+def test_a_report_ends_with_the_signal() -> None:
+    """The last minute of a stream is as long as its signal."""
+    book = LogBook("bed")
+    for n, signal_s in enumerate((60.0, 6.0)):
+        book.take_trend(minute(n, signal_s=signal_s))
+
+    assert content_of(book).duration_s == 66.0

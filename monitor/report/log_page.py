@@ -42,8 +42,10 @@ def log_page(content: LogContent, strip_of: Callable[[Alarm], Shown | None]) -> 
         _head(content),
         _figures(content),
         *_minutes(content),
+        '<div class="together">',
         section("Alarms"),
         alarm_table(content.alarms, content.start),
+        "</div>",
         *_strips(content, strip_of),
         *([section("Variability"), variability_table(content.five_minutes)]
           if content.whole else []),

@@ -115,7 +115,8 @@ class LogBook:
         if alert.state == "on":  # what follows may wait for a person
             epoch.stamp(alert.time_s, alert.utc, alert.event_utc, alert.time_s)
         if not alert.episode or alert.kind == LIMITS_CHANGED:
-            self.changes.append(alert)
+            if alert.state == "on":  # it is over at once
+                self.changes.append(alert)
             return
         self._alarms.take(alert)
         self._seqs.setdefault(alert.episode, []).append(alert.seq)

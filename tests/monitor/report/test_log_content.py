@@ -109,7 +109,9 @@ def test_an_alarm_has_its_signal_its_acknowledgement_and_its_limit() -> None:
                 values={"bpm": 32.0, "limit_bpm": 40.0}, **facts,
             )
         )  # fmt: skip
-    book.take_alert(alert(9000, kind="limits_changed", reason="heart rate 45 to 130 bpm"))
+    changed = {"kind": "limits_changed", "episode": "limits_changed-0-9000"}
+    book.take_alert(alert(9000, reason="heart rate 45 to 130 bpm", **changed))
+    book.take_alert(alert(9000, reason="once", state="off", **changed))
     content = content_of(book)
 
     (alarm,) = content.high
@@ -117,7 +119,8 @@ def test_an_alarm_has_its_signal_its_acknowledgement_and_its_limit() -> None:
     assert book.seqs_of(alarm) == [7, 8, 9]
     assert content.acknowledged == {episode: utc_text(BEGUN + 20.0)}
     assert content.limits == ["extreme bradycardia 40 bpm"]
-    assert "45 to 130 bpm" in content.changes[0]
+    (change,) = content.changes
+    assert "45 to 130 bpm" in change
     assert content.missing[0] == WITHOUT_MINUTES
     assert content.row()["beats"] is None
     assert content.row()["extreme_bradycardia"] == 1

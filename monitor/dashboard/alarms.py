@@ -9,20 +9,24 @@ stay visible. No conformity is claimed.
 Pure: the time is an argument.
 """
 
+from collections.abc import Collection
 from typing import Final
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from monitor.alert_lines import class_text
 from monitor.dashboard.episodes import Episode, ReceivedAlert, is_recorded
 from monitor.dashboard.layout import ANOMALY, MUTED, Block, box, clock, fit
-from monitor.dashboard.state import DashboardState
+from monitor.dashboard.state import RANK, DashboardState, StreamState
 from monitor.text import number, safe_text
 from pipeline.schema.public import Alert
 
 _OTHERS_NAMED: Final = 3
 """So many other streams in alarm are named in the banner."""
+
+_LEAST_WORDS: Final = 14
+"""Cells for the alarm of the stream that is drawn, whatever others have."""
 
 FLASH_HZ: Final = {"high": 2.0, "medium": 0.6}
 """Of alarms in state ``on``; each of the two looks takes half of the period."""
@@ -45,44 +49,81 @@ def fastest_flash(dashboard: DashboardState) -> float:
     return max((flash_hz(received.alert) for received in dashboard.active_alarms()), default=0.0)
 
 
-def banner(dashboard: DashboardState, now: float, width: int) -> list[Text]:
+def banner(
+    dashboard: DashboardState,
+    now: float,
+    width: int,
+    selected: StreamState | None = None,
+    outside: Collection[str] = (),
+    *,
+    flash: bool = True,
+) -> list[Text]:
     """Return the line of the most urgent alarm above low priority; none without one.
 
-    It is of the stream that is drawn, or of the system. What other streams have is named after it.
+    It is of the stream that is drawn, or of the system; an alarm about the heart comes before one
+    of the signal or the system. What other streams have stands after it, in the look of the worst.
+
+    Args:
+        dashboard: what has been received.
+        now: the time.
+        width: of the line in cells.
+        selected: the stream that is drawn; None for the one with the worst alarm.
+        outside: streams that are nowhere else in the picture; those in alarm are named first.
+        flash: whether alarms flash.
     """
-    selected = dashboard.selected()
+    selected = dashboard.selected() if selected is None else selected
     drawn = {"", selected.name if selected is not None else ""}
-    active = [
-        received
-        for received in dashboard.active_alarms()
-        if received.alert.priority != "low" and received.alert.stream in drawn
-    ]
-    others = [name for name in dashboard.in_alarm() if name not in drawn]
-    rest = f" +{len(active) - 1} more " if len(active) > 1 else ""
+    urgent = [one for one in dashboard.active_alarms() if RANK.get(one.alert.priority, 0)]
+    urgent.sort(key=lambda one: one.alert.category == "technical")
+    active = [one for one in urgent if one.alert.stream in drawn]
+    others = [one for one in urgent if one.alert.stream not in drawn]
+    after = Text()
+    if len(active) > 1:
+        after.append(f" +{len(active) - 1} more ", "bold")
     if others:
-        names = ", ".join(safe_text(name, 12) for name in others[:_OTHERS_NAMED])
-        more = f" and {len(others) - _OTHERS_NAMED} more" if len(others) > _OTHERS_NAMED else ""
-        rest += f" ALSO: {names}{more} "
+        style = _style(others[0], now, flash=flash)
+        after.append(f" {_others_words(others, outside)} ", style)
     silenced = dashboard.silenced_s(now)
-    rest += f" SOUND OFF {silenced:.0f} s " if silenced else ""
+    if silenced:
+        after.append(f" SOUND OFF {silenced:.0f} s ", "bold")
     if not active:
-        return [fit(Text(rest, MUTED), width)] if rest else []
-    return [_banner_line(active[0], rest, now, width)]
+        return [fit(after, width)] if after.plain else []
+    space = max(width - after.cell_len, min(width, _LEAST_WORDS))
+    style = _style(active[0], now, flash=flash)
+    words = _banner_words(active[0].alert)
+    if active[0].alert.category == "technical":
+        line = fit(Text.assemble((f" [{words}]", style)), space)
+    else:
+        line = Text.assemble((set_cell_size(f" {words}", space), style))
+    return [fit(line.append_text(after), width)]
 
 
-def _banner_line(received: ReceivedAlert, rest: str, now: float, width: int) -> Text:
+def _others_words(others: list[ReceivedAlert], outside: Collection[str]) -> str:
+    """Return the names of other streams in alarm, those that are nowhere else first."""
+    worst = others[0].alert
+    names = list(dict.fromkeys(one.alert.stream for one in others))
+    names.sort(key=lambda name: (name != worst.stream, name not in outside))
+    shown = [safe_text(name, 12) for name in names[:_OTHERS_NAMED]]
+    kind = safe_text(worst.kind, 32).replace("_", " ").upper()
+    more = f" and {len(names) - _OTHERS_NAMED} more" if len(names) > _OTHERS_NAMED else ""
+    return f"ALSO: {shown[0]} {kind}{''.join(', ' + name for name in shown[1:])}{more}"
+
+
+def _style(received: ReceivedAlert, now: float, *, flash: bool) -> str:
+    """Return the look of an alarm above low priority at ``now``."""
     alert = received.alert
-    hz = flash_hz(alert)
+    hz = flash_hz(alert) if flash else 0.0
     lit = not hz or int((now - received.at) * 2 * hz) % 2 == 0
-    words = _banner_words(alert)
-    space = max(width - cell_len(rest), 0)
     if alert.category == "technical":
-        styles = _TECHNICAL if lit else _TECHNICAL_DIM
-        line = fit(Text.assemble((f" [{words}]", styles.get(alert.priority, "cyan"))), space)
-        return fit(line.append(rest, MUTED), width)
-    styles = _FILLED if lit else _HOLLOW
-    line = Text.assemble((f" {words}".ljust(space)[:space], styles.get(alert.priority, "")))
-    return fit(line.append(rest, "bold"), width)
+        return (_TECHNICAL if lit else _TECHNICAL_DIM).get(alert.priority, "cyan")
+    return (_FILLED if lit else _HOLLOW).get(alert.priority, "")
+
+
+def alarm_style(received: ReceivedAlert, now: float, *, flash: bool = True) -> str:
+    """Return the look of an alarm of any priority at ``now``."""
+    if RANK.get(received.alert.priority, 0):
+        return _style(received, now, flash=flash)
+    return _LOW_TECHNICAL if received.alert.category == "technical" else _LOW
 
 
 def _banner_words(alert: Alert) -> str:
@@ -91,7 +132,7 @@ def _banner_words(alert: Alert) -> str:
     began = alert.time_s if alert.begin_s is None else alert.begin_s
     detail = {
         "ack": "  acknowledged",
-        "latched": "  OVER, not acknowledged: monitor ack",
+        "latched": "  OVER, not acknowledged: press a",
     }.get(alert.state, f"  {safe_text(alert.reason, 128)}")
     since = f"  since {clock(began)}" if where else ""
     return f"{kind}{'  ' if where else ''}{where}{since}{detail}"

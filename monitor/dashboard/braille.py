@@ -16,6 +16,8 @@ FIRST_BRAILLE: Final = 0x2800
 _DOT_BITS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """Bit of each dot of a cell, [row, column] (Unicode chapter 21.1, Braille Patterns)."""
 
+_CELLS: Final = [" ", *(chr(FIRST_BRAILLE + code) for code in range(1, 256))]
+
 
 def envelope(
     samples: NDArray[np.floating], start: float, per_column: float, columns: int
@@ -79,6 +81,11 @@ def curve(
     row = np.arange(dots)[:, None]
     on = np.zeros((dots, 2 * cells), dtype=bool)
     on[:, : low.size] = (row >= row_of(high)) & (row <= row_of(low)) & drawn
-    bits = on.reshape(rows, 4, cells, 2).transpose(0, 2, 1, 3) * _DOT_BITS
-    codes = bits.sum(axis=(2, 3))
-    return ["".join(chr(FIRST_BRAILLE + c) if c else " " for c in line) for line in codes.tolist()]
+    return braille(on)
+
+
+def braille(on: NDArray[np.bool_]) -> list[str]:
+    """Return dots, bool[4 * rows, 2 * cells], as lines of text; a cell without one is a space."""
+    rows, cells = on.shape[0] // 4, on.shape[1] // 2
+    codes = (on.reshape(rows, 4, cells, 2).transpose(0, 2, 1, 3) * _DOT_BITS).sum(axis=(2, 3))
+    return ["".join(_CELLS[code] for code in line) for line in codes.tolist()]

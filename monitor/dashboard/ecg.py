@@ -6,15 +6,14 @@ the time is an argument.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.text import Text
 
-from monitor.dashboard.braille import curve, envelope
 from monitor.dashboard.layout import (
     ANOMALY,
+    FROZEN,
     MUTED,
     OTHER_TRACE,
     STALE,
@@ -30,19 +29,24 @@ from monitor.dashboard.layout import (
 )
 from monitor.dashboard.panels import stale_for
 from monitor.dashboard.state import DashboardState, StreamState
-from monitor.dashboard.stream_signal import SIGNAL_SECONDS, StreamSignal
+from monitor.dashboard.stream_signal import Scale, StreamSignal
+from monitor.dashboard.trace import SPEED_MM_S, Axis, limits_of, on_paper, trace
 from monitor.text import number, safe_text
+from pipeline.schema.public import BeatNote
 
 WAITING: Final = "waiting for the first beat"
-
-_SCALE_STEPS_MV: Final = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5)
-"""The limits of the strip are chosen from these, so that they rarely change."""
 
 _BEAT_S: Final = (0.1, 0.16)
 """The part of the trace before and after R that is coloured for an anomalous beat."""
 
+_LATE_S: Final = 10.0
+"""No beat comes so much later than one behind it."""
+
 _LEAST_ROWS: Final = 4
 """A trace that has others beside it has at least so many lines."""
+
+_LEAST_PAPER_ROWS: Final = 6
+"""A trace of fewer lines is drawn as high as it can be, without paper."""
 
 _GUTTERS: Final = ((14, 76), (13, 36))
 """Cells for the names of leads, and the least width of a panel's inside that has them."""
@@ -62,40 +66,14 @@ def waiting_panel(dashboard: DashboardState, now: float, width: int, height: int
     return box(Text("ECG", MUTED), Text(), block, width, height)
 
 
-def _limits(samples: NDArray[np.float32]) -> tuple[float, float]:
-    """Return bottom and top of the strip in mV, rounded outwards to a step of the scale.
+class Moment(NamedTuple):
+    """What a frozen picture shows of a stream."""
 
-    A lone spike is cut off, because an artefact would otherwise shrink the ECG to a line: no limit
-    exceeds 2.5 times the median of the extremes of the individual seconds.
-    """
-
-    def limit(x: NDArray[np.float32]) -> float:
-        seconds = np.array_split(x, SIGNAL_SECONDS)
-        peaks = np.array([np.fmax.reduce(s, initial=0.0) for s in seconds if s.size])
-        peaks = peaks[peaks > 0]
-        if not peaks.size:
-            return _SCALE_STEPS_MV[0]
-        wanted = min(peaks.max(), 2.5 * np.median(peaks))
-        scale = 10.0 ** max(math.floor(math.log10(wanted)), 0)
-        steps = [scale * step for step in _SCALE_STEPS_MV] + [scale * 10]
-        return next(step for step in steps if step >= wanted)
-
-    return -limit(-samples), limit(samples)
-
-
-class _Axis:
-    """Cells of the strip against time: cell 0 is ``first`` cells after time 0.
-
-    Cells are anchored at time 0, so a scrolling trace moves by whole cells and a shape keeps the
-    dots with which it was first drawn.
-    """
-
-    def __init__(self, ring: StreamSignal, width: int) -> None:
-        self.per_second = max(20 if width >= 90 else 16, math.ceil(width / SIGNAL_SECONDS))
-        self.first = int(ring.end / ring.fs_hz * self.per_second) - width
-
-    def cell(self, time_s: float) -> int:
-        return int(time_s * self.per_second) - self.first
+    signal: StreamSignal
+    end_s: float
+    """Its end, in seconds of the signal."""
+    words: str
+    """What is said of it."""
 
 
 class _Arrangement(NamedTuple):
@@ -125,10 +103,51 @@ def _arrange(signal: StreamSignal, width: int, height: int) -> _Arrangement:
     return _Arrangement(gutter, rows, others[n - 1 :])
 
 
-def strip_panel(stream: StreamState, now: float, width: int, height: int) -> Block:
-    """Return the scrolling ECG of every lead that has room, with beats, gaps and time axis."""
-    signal, status = stream.signal, stream.status
+def strip_panel(
+    stream: StreamState, now: float, width: int, height: int, frozen: Moment | None = None
+) -> Block:
+    """Return the ECG of every lead that has room, with beats, gaps and time axis.
+
+    It is a sweep, or the ``frozen`` page.
+    """
+    signal = stream.signal if frozen is None else frozen.signal
     inner = width - 4
+    stale = stream.is_stale(now)
+    if not signal.end:
+        title = _title(stream, signal, 0.0, None)
+        return box(title, Text(), centred(Text(WAITING, "bold"), inner, height - 2), width, height)
+    plan = _arrange(signal, inner, max(height - 4, 1))
+    traces = inner - plan.gutter
+    end_s = signal.newest_s if frozen is None else frozen.end_s
+    axis = Axis(max(traces, 1), end_s, sweep=frozen is None)
+    margin = Text(" " * plan.gutter)
+    block, scales = [margin + _beat_marks(stream, signal, axis)], []
+    for lead, rows in plan.rows.items():
+        used = lead == signal.in_use
+        base = MUTED if stale and frozen is None else TRACE if used else OTHER_TRACE
+        scales.append(_scale_of(signal, lead, axis, rows))
+        styles = _styles(stream, signal, axis, base)
+        lines = trace(signal, lead, axis, rows, scales[-1], styles)
+        if plan.gutter:
+            label = _lead_label(stream, signal, lead, scales[-1], plan.gutter, stale=stale)
+            lines = beside(fit_block(label, plan.gutter, rows), lines)
+        block += lines
+    block.append(margin + _time_axis(axis))
+    if plan.others:
+        block.append(_names_of(stream, signal, plan.others))
+    right = Text("" if plan.gutter else _scale_words(scales[-1], " mV"), MUTED)
+    if frozen is not None:
+        right = Text(f" {frozen.words} ", FROZEN)
+    elif stale:
+        right = Text(f" DATA STALE {stale_for(stream, now)} ", STALE)
+    elif not stream.beats:
+        right = Text(WAITING, "bold")
+    return box(_title(stream, signal, axis.seconds, scales[0]), right, block, width, height)
+
+
+def _title(stream: StreamState, signal: StreamSignal, seconds: float, scale: Scale | None) -> Text:
+    """Return name, leads and rate of the stream, and the speed of the paper."""
+    status = stream.status
     title = Text.assemble((safe_text(stream.name), "bold"))
     lead = status.lead if status is not None else ""
     of_several = ""
@@ -136,148 +155,138 @@ def strip_panel(stream: StreamState, now: float, width: int, height: int) -> Blo
         lead, of_several = signal.leads[signal.in_use], f" of {len(signal.leads)}"
     if lead:
         title.append(f"  lead {safe_text(lead, 16)}{of_several}", MUTED)
-    if not signal.samples.size:
-        return box(title, Text(), centred(Text(WAITING, "bold"), inner, height - 2), width, height)
-    if status is not None:
+    if status is not None and scale is not None:
         title.append(f"  {number(status.fs_hz, 'g')} Hz", MUTED)
-    stale = stream.is_stale(now)
-    plan = _arrange(signal, inner, max(height - 4, 1))
-    traces = inner - plan.gutter
-    axis = _Axis(signal, traces)
-    beats, anomalous = _beat_marks(stream, axis, traces)
-    margin = Text(" " * plan.gutter)
-    block, samples = [margin + beats], signal.samples
-    for lead_number, rows in plan.rows.items():
-        used = lead_number == signal.in_use
-        base = MUTED if stale else TRACE if used else OTHER_TRACE
-        styles = [ANOMALY if one else base for one in anomalous]
-        limits = _limits(samples[lead_number])
-        lines = _trace(signal, samples[lead_number], axis, (traces, rows), limits, styles)
-        if plan.gutter:
-            label = _lead_label(stream, lead_number, limits, plan.gutter, stale=stale)
-            lines = beside(fit_block(label, plan.gutter, rows), lines)
-        block += lines
-    block.append(margin + _time_axis(axis, traces))
-    if plan.others:
-        block.append(_names_of(stream, plan.others))
-    bottom, top = limits
-    right = Text("" if plan.gutter else f"{bottom:g} … {top:g} mV", MUTED)
-    if stale:
-        right = Text(f" DATA STALE {stale_for(stream, now)} ", STALE)
-    elif not stream.beats:
-        right = Text(WAITING, "bold")
-    return box(title, right, block, width, height)
+    if scale is not None and scale.gain:
+        gain = "" if signal.leads else f"  {scale.gain:g} mm/mV"
+        title.append(f"  {SPEED_MM_S} mm/s{gain}", MUTED)
+    elif scale is not None:
+        title.append(f"  {seconds:g} s", MUTED)
+    return title
 
 
-def _trace(
-    signal: StreamSignal,
-    samples: NDArray[np.float32],
-    axis: "_Axis",
-    size: tuple[int, int],
-    limits: tuple[float, float],
-    styles: list[str],
+def _scale_of(signal: StreamSignal, lead: int, axis: Axis, rows: int) -> Scale:
+    """Return the scale of a trace, by what of it is drawn: that of paper where it has room."""
+    end_s = (axis.first + axis.width) / axis.per_second
+    # Chosen once a second: it rarely changes.
+    chosen_for = (int(end_s), axis.width, axis.sweep, rows, signal.epoch)
+    known = signal.scales.get(lead)
+    if known is not None and known[0] == chosen_for:
+        return known[1]
+    end = math.ceil(end_s * signal.fs_hz)
+    samples = signal.between(end - math.ceil(axis.seconds * signal.fs_hz), end)[lead]
+    scale = limits_of(samples, axis.seconds)
+    if rows >= _LEAST_PAPER_ROWS:
+        scale = on_paper(scale, rows, axis.per_second)
+    signal.scales[lead] = chosen_for, scale
+    return scale
+
+
+def _scale_words(scale: Scale, unit: str = "") -> str:
+    if scale.gain:
+        return f"{scale.gain:g} mm/mV"
+    return f"{scale.bottom:g} … {scale.top:g}{unit}"
+
+
+def small_trace(
+    stream: StreamState, now: float, width: int, rows: int, frozen: Moment | None = None
 ) -> Block:
-    """Return the curve of one lead's samples in ``size`` (columns, rows), with its gaps."""
-    width, rows = size
-    bottom, top = limits
-    per_column = signal.fs_hz / (2 * axis.per_second)
-    start = 2 * axis.first * per_column - (signal.end - samples.size)
-    low, high = envelope(samples, start, per_column, 2 * width)
-    received = np.isfinite(low[::2]) | np.isfinite(low[1::2])
-    begin = axis.cell(signal.begin / signal.fs_hz)
-    gaps = [i >= begin and not known for i, known in enumerate(received.tolist())]
-    zero_at = int(top / (top - bottom) * rows)
-    block = []
-    for i, line in enumerate(curve(low, high, rows, bottom, top)):
-        chars, colours = list(line), styles
-        if i == zero_at and any(gaps):
-            colours = [MUTED if gap else style for gap, style in zip(gaps, styles, strict=True)]
-            _write_gaps(chars, gaps)
-        block.append(runs("".join(chars), colours))
-    return block
+    """Return the lead in use alone in ``rows`` lines, for a tile."""
+    signal = stream.signal if frozen is None else frozen.signal
+    if not signal.end:
+        return fit_block([], width, rows)
+    axis = Axis(width, signal.newest_s if frozen is None else frozen.end_s, sweep=frozen is None)
+    base = MUTED if stream.is_stale(now) else TRACE
+    styles = _styles(stream, signal, axis, base)
+    scale = _scale_of(signal, signal.in_use, axis, rows)
+    return trace(signal, signal.in_use, axis, rows, scale, styles)
 
 
 def _lead_label(
-    stream: StreamState, lead: int, limits: tuple[float, float], width: int, *, stale: bool
+    stream: StreamState, signal: StreamSignal, lead: int, scale: Scale, width: int, *, stale: bool
 ) -> Block:
     """Return the name of one of several leads, a mark if it is in use, its state and its scale."""
-    used = lead == stream.signal.in_use
-    mark, name = "▸ " if used else "  ", safe_text(stream.signal.leads[lead], 16)
-    scale = f"{limits[0]:g}…{limits[1]:g}"
-    indent = "  " if len(scale) + 2 < width else " "
-    unit = " mV" if len(scale) + 6 <= width else ""
+    used = lead == signal.in_use
+    mark, name = "▸ " if used else "  ", safe_text(signal.leads[lead], 16)
+    words = _scale_words(scale) if scale.gain else f"{scale.bottom:g}…{scale.top:g}"
+    indent = "  " if len(words) + 2 < width else " "
+    unit = " mV" if len(words) + 6 <= width and not scale.gain else ""
     # The last cell separates the label from the trace.
     return [
         fit(Text(mark + name, "bold" if used and not stale else MUTED), width - 1),
-        fit(Text(f"  {_state_of(stream, lead)}", MUTED), width - 1),
-        fit(Text(indent + scale + unit, MUTED), width - 1),
+        fit(Text(f"  {_state_of(stream, signal.leads[lead])}", MUTED), width - 1),
+        fit(Text(indent + words + unit, MUTED), width - 1),
     ]
 
 
-def _state_of(stream: StreamState, lead: int) -> str:
+def _state_of(stream: StreamState, lead: str) -> str:
     """Return the state of one of several leads in a word; empty where it is not known."""
     states = stream.status.lead_states if stream.status is not None else {}
-    return safe_text(states.get(stream.signal.leads[lead], ""), 32)
+    return safe_text(states.get(lead, ""), 32)
 
 
-def _names_of(stream: StreamState, leads: list[int]) -> Text:
+def _names_of(stream: StreamState, signal: StreamSignal, leads: list[int]) -> Text:
     """Return the names of leads that are not drawn, by their states, the rarest state first."""
     by_state: dict[str, list[str]] = {}
     for lead in leads:
-        name = safe_text(stream.signal.leads[lead], 16)
-        by_state.setdefault(_state_of(stream, lead), []).append(name)
+        name = signal.leads[lead]
+        by_state.setdefault(_state_of(stream, name), []).append(safe_text(name, 16))
     line = Text("also:", MUTED)
     for state, names in sorted(by_state.items(), key=lambda item: len(item[1])):
         line.append("  " + " ".join(names)).append(f" {state}".rstrip(), MUTED)
     return line
 
 
-def _beat_marks(stream: StreamState, axis: "_Axis", width: int) -> tuple[Text, list[bool]]:
-    """Return the line of marks above the traces, and which cells an anomalous beat is in."""
-    marks, mark_styles = [" "] * width, [MUTED] * width
-    anomalous = [False] * width
+def _beats_on(
+    stream: StreamState, signal: StreamSignal, axis: Axis
+) -> Iterator[tuple[int, BeatNote]]:
+    """Yield the beats that colour or mark a cell, each with its cell, the newest first."""
     before, after = (math.ceil(s * axis.per_second) for s in _BEAT_S)
-    for beat in stream.beats.values():
-        at = axis.cell(beat.time_s)
-        if beat.epoch != stream.signal.epoch or not -after <= at < width + before:
-            continue
+    long_ago = -after - _LATE_S * axis.per_second
+    for beat in reversed(stream.beats.values()):
+        if beat.epoch == signal.epoch:
+            at = axis.cell(beat.time_s)
+            if at < long_ago:
+                return
+            if -after <= at < axis.width + before:
+                yield at, beat
+
+
+def _styles(stream: StreamState, signal: StreamSignal, axis: Axis, base: str) -> list[str]:
+    """Return the style of each cell of a trace, from the oldest."""
+    styles = [base] * axis.width
+    before, after = (math.ceil(s * axis.per_second) for s in _BEAT_S)
+    for at, beat in _beats_on(stream, signal, axis):
+        if beat.anomalous:
+            for i in range(max(at - before, 0), min(at + after + 1, axis.width)):
+                styles[i] = ANOMALY
+    return styles
+
+
+def _beat_marks(stream: StreamState, signal: StreamSignal, axis: Axis) -> Text:
+    """Return the line of marks above the traces."""
+    width = axis.width
+    marks, styles = [" "] * width, [MUTED] * width
+    for at, beat in _beats_on(stream, signal, axis):
         mark, style = ("•", TRACE) if beat.analysable else ("×", MUTED)
         if beat.anomalous:
             mark, style = "▼", ANOMALY
-            for i in range(max(at - before, 0), min(at + after + 1, width)):
-                anomalous[i] = True
         if 0 <= at < width:
-            marks[at], mark_styles[at] = mark, style
+            marks[at], styles[at] = mark, style
             label = safe_text(beat.beat_class or "", 1)
             if beat.anomalous and label and at + 1 < width:
-                marks[at + 1] = label
-                mark_styles[at + 1] = style
-    return runs("".join(marks), mark_styles), anomalous
+                marks[at + 1], styles[at + 1] = label, style
+    return runs("".join(axis.placed(marks, " ")), axis.placed(styles, MUTED))
 
 
-def _write_gaps(chars: list[str], gaps: list[bool]) -> None:
-    """Write a dashed line into ``chars`` where there is no signal, with a label in long gaps."""
-    label = " gap "
-    start = None
-    for i, gap in enumerate([*gaps, False]):
-        if gap:
-            start = i if start is None else start
-        elif start is not None:
-            length = i - start
-            dashes = "┄" * length
-            if length >= len(label) + 4:
-                dashes = f"{label:┄^{length}}"
-            chars[start:i] = dashes
-            start = None
-
-
-def _time_axis(axis: _Axis, width: int) -> Text:
+def _time_axis(axis: Axis) -> Text:
     """Return the seconds of the signal's own time, each at its cell."""
-    cells = [" "] * width
-    second = math.ceil(max(axis.first, 0) / axis.per_second)
-    while (at := second * axis.per_second - axis.first) < width:
+    cells = [" "] * axis.width
+    second = math.ceil(max(axis.first, 0) / axis.per_second - 1e-6)
+    while (at := axis.cell(second)) < axis.width:
         label = f"╵{clock(second)}"
-        if at + len(label) <= width:
+        room = axis.per_second if axis.seconds > 1 else axis.width
+        if at >= 0 and at + len(label) <= axis.width and len(label) <= room:
             cells[at : at + len(label)] = label
         second += 1
-    return Text("".join(cells), MUTED)
+    return Text("".join(axis.placed(cells, " ")), MUTED)

@@ -17,11 +17,17 @@ Block = list[Text]
 
 MUTED: Final = "grey58"
 BORDER: Final = "grey35"
+GRID: Final = "grey30"
+"""Of the paper behind a trace."""
 TRACE: Final = "green"
 OTHER_TRACE: Final = "dark_sea_green4"
 """Of a lead that is not in use."""
 ANOMALY: Final = "bold bright_magenta"
 STALE: Final = "bold white on red"
+TILE: Final = "bold on grey15"
+SELECTED: Final = "bold black on white"
+FROZEN: Final = "bold black on bright_white"
+"""Of a picture that is not live."""
 
 
 def fit(line: Text, width: int) -> Text:

@@ -217,9 +217,14 @@ _COLUMNS: Final[list[_Column]] = [
 ]
 
 
-def streams_panel(dashboard: DashboardState, now: float, width: int, height: int) -> Block:
+def streams_panel(
+    dashboard: DashboardState,
+    selected: StreamState | None,
+    now: float,
+    width: int,
+    height: int,
+) -> Block:
     """Return a table of the streams, the worst first; the selected one is marked."""
-    selected = dashboard.selected()
     columns = _columns_that_fit(width - 4 - _NAME_AND_STATE)
     header = Text(f"  {'stream':<14} {'state':<16}", MUTED)
     for name, size, _ in columns:

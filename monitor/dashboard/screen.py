@@ -1,41 +1,57 @@
-"""The dashboard as a whole: a pure `render`, and `Screen`, which writes its result to a terminal.
+"""The dashboard as a whole: a pure `render` of what was received and of what a person wants to see.
 
-Everything shown is in a `DashboardState`. Ages are computed from the time that is passed to
-`render`, so the picture shows when messages stop. Sizes are (columns, rows) in cells.
+Everything shown is in a `DashboardState` and a `View`. Ages are computed from the time that is
+passed to `render`, so the picture shows when messages stop. Sizes are (columns, rows) in cells.
 
-`render` is pure; `Screen` and `export_svg` write. Not thread-safe.
+`render` is pure; `export_svg` writes. Not thread-safe.
 """
 
 import re
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from rich.console import Console, ScreenContext
+from rich.console import Console
 from rich.text import Text
 
-from monitor.dashboard.alarms import alerts_panel, banner, fastest_flash
+from monitor.dashboard.alarms import alerts_panel, banner
 from monitor.dashboard.charts import score_panel, window_panel
 from monitor.dashboard.ecg import strip_panel, waiting_panel
-from monitor.dashboard.layout import MUTED, STALE, Block, beside, clock, fit, fit_block, spread
+from monitor.dashboard.layout import (
+    FROZEN,
+    MUTED,
+    SELECTED,
+    STALE,
+    Block,
+    beside,
+    box,
+    clock,
+    fit,
+    fit_block,
+    spread,
+)
 from monitor.dashboard.panels import health_panel, streams_panel, vitals_lines, vitals_panel
-from monitor.dashboard.state import DashboardState
+from monitor.dashboard.state import DashboardState, StreamState
+from monitor.dashboard.tiles import Grid, ends_of, grid_of, moment_of, tiles_block
+from monitor.dashboard.view import KEYS, Patients, View
 from monitor.text import number, safe_text
 from pipeline.constants import NOTICE
-
-FRAMES_PER_S: Final = 10
-"""The highest rate of writes to the terminal."""
-
-_AGES_EVERY_S: Final = 0.25
-"""Period of redrawing without messages: ages that do not move show that the dashboard hangs."""
 
 _WIDE: Final = 72
 """From this width on panels lie side by side; below, the vital signs are two lines."""
 
 _WITH_AGE: Final = 60
 """From this width on the header shows the time of the last message."""
+
+_WITH_BANNER: Final = 16
+"""From this height on the banner has a line of its own, with or without an alarm,"""
+
+_WITH_LIST: Final = 30
+"""and from this one on the list of alarms stands below tiles."""
+
+_LEAST_KEYS: Final = 16
+"""Cells for the keys beside the notice; with fewer it stands alone."""
 
 _NARROWEST: Final = 24
 """Below this width there is only the notice and the header."""
@@ -76,23 +92,33 @@ def _plan(width: int, height: int, streams: int, in_alarm: int) -> _Plan:
     return _Plan(table, strip, middle, alerts)
 
 
-def render(dashboard: DashboardState, size: tuple[int, int], now: float) -> Text:
+_NO_CHOICE: Final = View()
+
+
+def render(
+    dashboard: DashboardState, size: tuple[int, int], now: float, view: View = _NO_CHOICE
+) -> Text:
     """Return the whole picture at time ``now``: exactly ``rows`` lines of ``columns`` cells.
 
     Args:
         dashboard: what has been received; not changed.
         size: (columns, rows) of the terminal; any size gives something, the notice first.
         now: in the clock that was passed to `DashboardState.receive`.
+        view: what a person wants to see.
     """
     width, height = min(max(size[0], 1), _MAX_SIZE[0]), min(max(size[1], 1), _MAX_SIZE[1])
-    footer = _footer(width, height)
+    shown = _Shown.of(dashboard, view, (width, height))
+    footer = _footer(view, width, height)
     space = height - len(footer) - 1
-    lines = [_header(dashboard, now, width)] if space >= 0 else []
+    lines = [_header(dashboard, shown.stream, view, now, width)] if space >= 0 else []
     if space > 0:
-        lines += banner(dashboard, now, width)
+        outside = set(shown.names) - set(shown.on_page)
+        outside |= dashboard.streams.keys() - set(shown.names)
+        alarm = banner(dashboard, now, width, shown.stream, outside, flash=view.flash)
+        lines += alarm or fit_block([], width, _banner_lines(height))
         space = height - len(footer) - len(lines)
     if space > 0:
-        body = _body(dashboard, now, width, space) if width >= _NARROWEST else []
+        body = _body(dashboard, shown, view, now, width, space) if width >= _NARROWEST else []
         if dashboard.is_silent(now):
             for line in body:
                 line.stylize(MUTED)  # nothing here is live
@@ -101,9 +127,97 @@ def render(dashboard: DashboardState, size: tuple[int, int], now: float) -> Text
     return Text("\n", no_wrap=True, overflow="crop", end="").join(lines)
 
 
-def _header(dashboard: DashboardState, now: float, width: int) -> Text:
+def _banner_lines(height: int) -> int:
+    """Return the lines kept for the banner, so that nothing moves when it comes."""
+    return 1 if height >= _WITH_BANNER else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Which patients are in the picture."""
+
+    names: list[str]
+    """All that the filter lets through, the worst first."""
+    on_page: list[str]
+    """Those that are drawn."""
+    stream: StreamState | None
+    """The selected one."""
+    grid: Grid | None
+    """Of the tiles; None where one patient is drawn."""
+
+    @classmethod
+    def of(cls, dashboard: DashboardState, view: View, size: tuple[int, int]) -> "_Shown":
+        """Choose them for a picture of this size."""
+        streams = dashboard.worst_first()
+        ranks = dashboard.ranks() if view.words else {}
+        names = [one.name for one in streams if _matches(view.words, one.name, ranks)]
+        stream = dashboard.streams.get(view.selected)
+        if stream is None:
+            stream = dashboard.selected()
+            if view.words and names and stream is not None and stream.name not in names:
+                stream = dashboard.streams[names[0]]
+        width, height = size
+        body = height - 2 - _banner_lines(height) - _tiles_alerts(height)
+        if view.opened or len(streams) < 2 or width < _NARROWEST or body < 2:
+            return cls(names, [] if stream is None else [stream.name], stream, None)
+        grid = grid_of(view.tiles, len(names), width, body)
+        first = grid.each * min(view.page, max(len(names) - 1, 0) // grid.each)
+        return cls(names, names[first : first + grid.each], stream, grid)
+
+
+def _tiles_alerts(height: int) -> int:
+    """Return the lines of the list of alarms below the tiles."""
+    return min(height // 5, 10) if height >= _WITH_LIST else 0
+
+
+def _matches(words: str, name: str, ranks: dict[str, int]) -> bool:
+    """Return whether the filter lets a patient through: by the name, or an alarm's priority."""
+    words = words.strip().casefold()
+    least = {"high": 2, "medium": 1, "low": 0}.get(words)
+    return words in name.casefold() or (least is not None and ranks.get(name, -1) >= least)
+
+
+def patients_of(
+    dashboard: DashboardState, view: View, size: tuple[int, int], now: float
+) -> Patients:
+    """Return what `monitor.dashboard.view.press` must know of the picture of this size."""
+    shown = _Shown.of(dashboard, view, size)
+    ends = ends_of(dashboard)
+    kept, alarms = 0.0, set()
+    if shown.stream is not None:
+        name, signal = shown.stream.name, shown.stream.signal
+        _, end_s = (view.frozen or ends).get(name, (0, 0.0))
+        kept = max(0.0, end_s - signal.oldest_s - 1.0)
+        episodes = dashboard.episodes.newest_first()
+        alarms = {one.first.seq for one in episodes if one.first.stream == name and one.first.seq}
+    return Patients(
+        names=tuple(shown.names),
+        selected="" if shown.stream is None else shown.stream.name,
+        columns=1 if shown.grid is None else shown.grid.columns,
+        rows=1 if shown.grid is None else shown.grid.rows,
+        ends=ends,
+        kept_s=kept,
+        alarms=tuple(sorted(alarms)),
+        silenced=dashboard.silenced_s(now) > 0,
+    )
+
+
+def patient_at(
+    dashboard: DashboardState, view: View, size: tuple[int, int], cell: tuple[int, int]
+) -> str:
+    """Return the name of the patient whose tile has a (column, line); empty for none."""
+    shown = _Shown.of(dashboard, view, size)
+    line = cell[1] - 1 - _banner_lines(size[1])
+    if shown.grid is None or not (0 <= line < shown.grid.height and cell[0] < shown.grid.width):
+        return ""
+    at = shown.grid.at(cell[0], line)
+    return shown.on_page[at] if at < len(shown.on_page) else ""
+
+
+def _header(
+    dashboard: DashboardState, stream: StreamState | None, view: View, now: float, width: int
+) -> Text:
     left = Text.assemble((" ECG MONITOR", "bold"))
-    stream = dashboard.selected()
     statuses = [s.status for s in dashboard.streams.values() if s.status is not None]
     faulty = next((status for status in statuses if status.fault or not status.recorded), None)
     silent = number(dashboard.silent_s(now), ".1f", " s")
@@ -116,6 +230,8 @@ def _header(dashboard: DashboardState, now: float, width: int) -> Text:
     right = Text(f"contact {silent} ago  " if width >= _WITH_AGE else "", MUTED).append_text(
         elapsed
     )
+    if view.frozen is not None:
+        left.append("  ").append(" SIGNAL FROZEN, Esc goes on ", FROZEN)
     if faulty is not None:
         name = "SYSTEM FAULT" if faulty.recorded else "NOT RECORDED"
         left.append("  ").append(f" {name}: {safe_text(faulty.fault, 128)} ", STALE)
@@ -124,35 +240,86 @@ def _header(dashboard: DashboardState, now: float, width: int) -> Text:
     return spread(left, right, width)
 
 
-def _footer(width: int, space: int) -> Block:
-    """Return the notice and the key that ends the program; the notice is never cut."""
-    ends = Text.assemble(" ", ("Ctrl-C", "bold"), (" ends ", MUTED))
+def _footer(view: View, width: int, space: int) -> Block:
+    """Return the keys, or what became of the last one, and the notice, which is never cut."""
     notice = Text(NOTICE + " ", MUTED)
-    if width >= ends.cell_len + notice.cell_len + 1:
-        return [spread(ends, notice, width)]
-    words = Text(NOTICE, MUTED).wrap(Console(file=StringIO(), width=width), width)
-    return [fit(line, width) for line in list(words)[:space]]
+    room = width - notice.cell_len - 1
+    if room < _LEAST_KEYS:
+        words = Text(NOTICE, MUTED).wrap(Console(file=StringIO(), width=width), width)
+        return [fit(line, width) for line in list(words)[:space]]
+    if view.typing:
+        keys = Text.assemble(" filter: ", (f"{safe_text(view.words)}▏", SELECTED))
+        keys.append("  Enter keeps, Esc clears", MUTED)
+    elif view.leaving:
+        keys = Text.assemble(" ", (" q again ends the whole run; any other key: no ", SELECTED))
+    elif view.said:
+        keys = Text.assemble(" ", (safe_text(view.said, 128), "bold"))
+    else:
+        keys = _footer_keys(view, room)
+    return [spread(keys, notice, width)]
 
 
-def _body(dashboard: DashboardState, now: float, width: int, height: int) -> Block:
-    stream = dashboard.selected()
+def _footer_keys(view: View, room: int) -> Text:
+    """Return as many keys as fit, the most important first."""
+    words = {word: key for key, word, _ in KEYS}
+    wanted = ["help", "ack", "end", "freeze", "silence", "open", "ack all", "filter", "worst"]
+    if view.frozen is not None:
+        wanted = ["help", "back", "scroll", "alarms", "ack", "end"]
+    elif view.opened:
+        wanted = ["help", "ack", "end", "back", "freeze", "silence", "ack all", "worst"]
+    line = Text(f" filter: {safe_text(view.words)} " if view.words else "", SELECTED)
+    for word in wanted:
+        part = Text.assemble(" ", (words[word], "bold"), (f" {word} ", MUTED))
+        if line.cell_len + part.cell_len > room:
+            break
+        line.append_text(part)
+    return line
+
+
+def _body(
+    dashboard: DashboardState, shown: _Shown, view: View, now: float, width: int, height: int
+) -> Block:
+    if view.help:
+        return _help(width, height)
+    stream = shown.stream
     if stream is None:
         alerts = 0 if height < 12 or not dashboard.alerts_received else height // 3
         lines = waiting_panel(dashboard, now, width, height - alerts) if height >= 3 else []
         if alerts:
             lines += alerts_panel(dashboard, now, width, alerts)
         return fit_block(lines, width, height)
+    if shown.grid is not None:
+        lines = tiles_block(dashboard, shown.on_page, stream, view, now, shown.grid)
+        left = height - len(lines)
+        if left >= 3:
+            lines += alerts_panel(dashboard, now, width, left)
+        return fit_block(lines, width, height)
+    return _one_patient(dashboard, stream, view, now, width, height)
+
+
+def _help(width: int, height: int) -> Block:
+    """Return the keys and what each does."""
+    lines = [Text.assemble((f"{key:>10}  ", "bold"), (meaning, "")) for key, _, meaning in KEYS]
+    if height < 3 or width < _NARROWEST:
+        return lines
+    return box(Text("keys", "bold"), Text(), lines, width, min(height, len(lines) + 2))
+
+
+def _one_patient(
+    dashboard: DashboardState, stream: StreamState, view: View, now: float, width: int, height: int
+) -> Block:
     wide = width >= _WIDE and height >= 10
     lines = [] if wide else vitals_lines(stream, now, width)
     plan = _plan(width, height - len(lines), len(dashboard.streams), len(dashboard.in_alarm()))
+    frozen = moment_of(view, stream)
     if plan.streams:
-        lines += streams_panel(dashboard, now, width, plan.streams)
+        lines += streams_panel(dashboard, stream, now, width, plan.streams)
     if plan.strip and wide:
         side = 24 if width >= 100 else 21
-        strip = strip_panel(stream, now, width - side, plan.strip)
+        strip = strip_panel(stream, now, width - side, plan.strip, frozen)
         lines += beside(strip, vitals_panel(stream, now, side, plan.strip))
     elif plan.strip:
-        lines += strip_panel(stream, now, width, plan.strip)
+        lines += strip_panel(stream, now, width, plan.strip, frozen)
     if plan.middle:
         half = min(width // 2, 84)
         window = window_panel(stream, half, plan.middle)
@@ -166,77 +333,13 @@ def _body(dashboard: DashboardState, now: float, width: int, height: int) -> Blo
     return fit_block(lines, width, height)
 
 
-class Screen:
-    """A terminal that shows the dashboard; a context manager that uses the alternate screen.
-
-    Only lines that changed are written, each at its row and all in one write. Nothing is erased
-    first, so nothing flickers, and a slow connection carries little. Where the console is not a
-    terminal, `show` does nothing.
-    """
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console if console is not None else Console()
-        self._context: ScreenContext | None = None
-        self._drawn: list[str] = []
-        self._drawn_at = float("-inf")
-        self._revision = -1
-        self._size = (0, 0)
-
-    def __enter__(self) -> Self:
-        """Switch to the alternate screen and hide the cursor."""
-        if self._console.is_terminal and not self._console.is_dumb_terminal:
-            self._context = self._console.screen(hide_cursor=True)
-            self._context.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Restore the terminal."""
-        if self._context is not None:
-            self._context.__exit__(exc_type, exc, traceback)
-            self._context = None
-
-    def show(self, dashboard: DashboardState, now: float) -> bool:
-        """Draw the dashboard if that is due; return whether it was.
-
-        A picture that changed or flashes is due `FRAMES_PER_S` times a second, any other four times
-        a second, for its ages.
-        """
-        if self._context is None:
-            return False
-        size = self._console.size
-        if size != self._size:
-            self._drawn, self._size = [], (size.width, size.height)
-        elif now - self._drawn_at < self._wait(dashboard):
-            return False
-        self._drawn_at, self._revision = now, dashboard.revision
-        with self._console.capture() as capture:
-            self._console.print(render(dashboard, self._size, now), end="")
-        self._write(capture.get().split("\n"))
-        return True
-
-    def _wait(self, dashboard: DashboardState) -> float:
-        if dashboard.revision != self._revision or fastest_flash(dashboard):
-            return 1 / FRAMES_PER_S
-        return _AGES_EVERY_S
-
-    def _write(self, lines: list[str]) -> None:
-        """Write the lines that differ from the last picture; all lines of the first one."""
-        old = self._drawn if len(self._drawn) == len(lines) else [None] * len(lines)
-        parts = [] if self._drawn else ["\x1b[2J"]
-        for row, (line, before) in enumerate(zip(lines, old, strict=True), start=1):
-            if line != before:
-                parts.append(f"\x1b[{row};1H{line}")
-        self._drawn = lines
-        self._console.file.write("".join(parts))
-        self._console.file.flush()
-
-
-def export_svg(dashboard: DashboardState, size: tuple[int, int], path: Path, now: float) -> None:
+def export_svg(
+    dashboard: DashboardState,
+    size: tuple[int, int],
+    path: Path,
+    now: float,
+    view: View = _NO_CHOICE,
+) -> None:
     """Write the picture at ``now`` to ``path`` as an SVG without external fonts."""
     console = Console(
         file=StringIO(),
@@ -248,7 +351,7 @@ def export_svg(dashboard: DashboardState, size: tuple[int, int], path: Path, now
         legacy_windows=False,
         _environ={},
     )
-    console.print(render(dashboard, size, now))
+    console.print(render(dashboard, size, now, view))
     svg = console.export_svg(title="monitor")
     # rich refers to a font on a public server; a picture in a repository should not need one.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)

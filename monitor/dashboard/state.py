@@ -200,6 +200,10 @@ class DashboardState:
             self.streams.values(), key=lambda one: urgency.get(one.name, _CALM), reverse=True
         )
 
+    def ranks(self) -> dict[str, int]:
+        """Return the rank of the worst alarm of each stream that has one."""
+        return {name: urgency[0] for name, urgency in self._urgencies().items()}
+
     def in_alarm(self) -> list[str]:
         """Return the names of all streams with an alarm above low priority, the worst first."""
         urgent = (one.alert for one in self.active_alarms())

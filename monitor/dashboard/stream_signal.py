@@ -1,7 +1,7 @@
 """The signal of one stream, of all its leads, that the dashboard shows. Pure in memory."""
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,23 @@ from numpy.typing import NDArray
 from pipeline.schema.public import SignalStrip, is_signal
 from pipeline.signal.ring import SignalRing, SignalRingState
 
-SIGNAL_SECONDS: Final = 10
-"""How much signal is kept of each stream."""
+KEPT_S: Final = 120
+"""How much signal is kept of each stream, to scroll back."""
+
+_MOST_VALUES: Final = KEPT_S * 250 * 12
+"""Kept of each stream, all leads together: of many leads at a high rate, less than `KEPT_S`."""
 
 _MAX_MV: Final = 1e4
 """A larger value is no ECG and is treated as missing."""
+
+
+class Scale(NamedTuple):
+    """The lower and the upper edge of a trace in mV."""
+
+    bottom: float
+    top: float
+    gain: float = 0.0
+    """In mm/mV; 0 without paper."""
 
 
 def _finite(values: list[float] | list[float | None]) -> NDArray[np.float32]:
@@ -24,7 +36,7 @@ def _finite(values: list[float] | list[float | None]) -> NDArray[np.float32]:
 
 
 class StreamSignal:
-    """The last `SIGNAL_SECONDS` of one stream's signal, from the strips that are published.
+    """The last `KEPT_S` of one stream's signal, from the strips that are published.
 
     `SignalRing` says where strips are placed; one of another rate or of other leads starts the ring
     over.
@@ -37,6 +49,8 @@ class StreamSignal:
         """The names of several leads; empty for one."""
         self.in_use = 0
         """The lead in use, by its number."""
+        self.scales: dict[int, tuple[object, Scale]] = {}
+        """What a picture chose as the scale of a lead, and for what."""
         self._state = SignalRingState.fresh(1, 0)
 
     @property
@@ -55,16 +69,35 @@ class StreamSignal:
         return self._state.end
 
     @property
-    def samples(self) -> NDArray[np.float32]:
-        """float32[leads, n], mV; the last ones are at ``end - 1``; NaN where none is known."""
-        end, size = self._state.end, self._state.size
-        return SignalRing(self._state).between(end - size, end)
+    def oldest(self) -> int:
+        """Position of the oldest value that is kept."""
+        return SignalRing(self._state).oldest
+
+    @property
+    def oldest_s(self) -> float:
+        """The same in seconds."""
+        return self.oldest / self.fs_hz if self.fs_hz else 0.0
+
+    @property
+    def newest_s(self) -> float:
+        """End of the signal in seconds."""
+        return self.end / self.fs_hz if self.fs_hz else 0.0
+
+    def between(self, begin: int, end: int) -> NDArray[np.float32]:
+        """Return float32[leads, n], mV, of what is kept of these positions; NaN where unknown.
+
+        The last values are at ``end - 1``, or at the newest position before it.
+        """
+        end = min(end, self.end)
+        return SignalRing(self._state).between(min(max(begin, self.oldest), end), end)
 
     def place(self, strip: SignalStrip) -> bool:
         """Take in ``strip``; return False, and change nothing, if it cannot be signal."""
         if not is_signal(strip):
             return False
-        size, leads = math.ceil(SIGNAL_SECONDS * strip.fs_hz), list(strip.leads or [])
+        leads = list(strip.leads or [])
+        most = _MOST_VALUES // len(strip.signals)
+        size = min(math.ceil(KEPT_S * strip.fs_hz), most)
         values = np.stack([_finite(mv[-size:]) for mv in strip.signals])
         first = strip.first_sample + len(strip.mv) - values.shape[1]
         if (strip.fs_hz, leads) != (self.fs_hz, self.leads):

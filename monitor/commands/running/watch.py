@@ -3,21 +3,22 @@
 A run starts this command as a child for its own dashboard. Started by hand, it is one more.
 """
 
+import os
 import signal
 import sys
-import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from monitor.dashboard.bell import Bells
-from monitor.dashboard.screen import Screen
-from monitor.dashboard.state import DashboardState
+from monitor.commands.running.control import send_request
+from monitor.dashboard.terminal.look import Look, Palette, has_every_character
+from monitor.dashboard.view import View
 from monitor.run.processes import stop_when_orphaned
 from monitor.run.terminal import can_be_drawn_on
 from pipeline.client import Subscriber
 from pipeline.errors import ConfigError
 from pipeline.transport.curve import ClientKeys
 
-_RECEIVE_S: Final = 0.1
 _TOPICS: Final = ("status/", "system", "beat/", "signal/", "window/")
 
 
@@ -28,6 +29,8 @@ def show_dashboard(
     sound: bool,
     parent: int | None,
     keys: ClientKeys | None = None,
+    palette: Palette = Palette.USUAL,
+    flash: bool = True,
 ) -> None:
     """Show a running monitor until told to stop.
 
@@ -38,6 +41,8 @@ def show_dashboard(
         parent: process of the run whose dashboard this is; it alone acts on Ctrl-C. None for a
             dashboard of its own.
         keys: for a monitor that asks for keys.
+        palette: of the colours; none are used where NO_COLOR is set.
+        flash: whether alarms flash.
 
     Raises:
         ConfigError: the address is malformed, or there is no terminal.
@@ -48,23 +53,34 @@ def show_dashboard(
     stop = stop_when_orphaned(parent)
     if parent is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    dashboard = DashboardState(time.monotonic())
-    bells = Bells() if sound else None
-    with (
-        Subscriber(endpoint, from_seq=from_seq, topics=_TOPICS, keys=keys) as subscriber,
-        Screen() as screen,
-    ):
-        while not stop():
-            for message in subscriber.receive(_RECEIVE_S):
-                dashboard.receive(message, time.monotonic())
-            now = time.monotonic()
-            screen.show(dashboard, now)
-            if bells is not None:
-                _ring(bells, dashboard, now)
+    from monitor.dashboard.terminal.app import Dashboard, Monitor
+
+    look = Look(
+        palette,
+        colour=not os.environ.get("NO_COLOR"),
+        characters=has_every_character(sys.stdout.encoding),
+    )
+    with Subscriber(endpoint, from_seq=from_seq, topics=_TOPICS, keys=keys) as subscriber:
+        monitor = Monitor(
+            receive=partial(subscriber.receive, 0.0),
+            ask=partial(send_request, endpoint, keys=keys),
+            stop=stop,
+            interrupt=None if parent is None else _interrupt(parent),
+        )
+        view = View(of_run=parent is not None, flash=flash)
+        dashboard = Dashboard(monitor, look, view=view, sound=sound)
+        dashboard.run()
+    if dashboard.failure is not None:
+        raise dashboard.failure
+    if dashboard.interrupted:
+        raise KeyboardInterrupt
 
 
-def _ring(bells: Bells, dashboard: DashboardState, now: float) -> None:
-    active = [received.alert for received in dashboard.active_alarms()]
-    if bells.due(active, dashboard.silenced_s(now), now):
-        sys.stdout.write("\a")
-        sys.stdout.flush()
+def _interrupt(run: int) -> Callable[[], None]:
+    """Return what ends a run as Ctrl-C does: a terminal that reads keys sends no signal."""
+
+    def interrupt() -> None:
+        if os.getppid() == run:
+            os.kill(run, signal.SIGINT)
+
+    return interrupt

@@ -54,7 +54,7 @@ def test_acknowledged_and_latched_alarms_do_not_flash(state):
     assert len(set(styles_over(dashboard))) == 1
     assert fastest_flash(dashboard) == 0.0
     words = banner(dashboard, 0.0, 80)[0].plain
-    assert ("monitor ack" in words) == (state == "latched")
+    assert ("press a" in words) == (state == "latched")
     assert ("acknowledged" in words) is True
 
 

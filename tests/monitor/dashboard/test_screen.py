@@ -15,9 +15,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from monitor.alert_lines import record_line
-from monitor.dashboard.layout import ANOMALY, MUTED, OTHER_TRACE, STALE, TRACE
-from monitor.dashboard.screen import Screen, export_svg, render
+from monitor.dashboard.layout import ANOMALY, GRID, MUTED, OTHER_TRACE, STALE, TRACE
+from monitor.dashboard.screen import export_svg, render
 from monitor.dashboard.state import DashboardState
+from monitor.dashboard.view import View
 from pipeline.constants import NOTICE
 from pipeline.schema.alert import unrecorded
 from pipeline.schema.public import (
@@ -38,11 +39,19 @@ FS = 360.0
 HEARTBEAT = Heartbeat(log_id="L", last_seq=0, low_water_seq=1)
 
 
-def lines_of(dashboard, size=(120, 40), now=10.1):
+ONE = View(opened=True)
+"""The picture of one patient."""
+
+
+PAGE = View(opened=True, frozen={"208": (0, 10.0), "s": (0, 3900 / FS)})
+"""The same with the signal frozen at its end: a page, not a sweep."""
+
+
+def lines_of(dashboard, size=(120, 40), now=10.1, view=ONE):
     """Print the picture as a terminal without colour would show it."""
     file = StringIO()
     console = Console(file=file, width=size[0], height=size[1], color_system=None, _environ={})
-    console.print(render(dashboard, size, now), end="")
+    console.print(render(dashboard, size, now, view), end="")
     return file.getvalue().split("\n")
 
 
@@ -57,6 +66,26 @@ def panel(lines, title):
             return inner
         inner.append(line[left + 2 : right - 1])
     raise AssertionError(f"{title} has no end")
+
+
+def drawn(dashboard, title, view):
+    """The same lines of a panel, without the paper."""
+    text = render(dashboard, (120, 40), 10.1, view)
+    kept = text.copy()
+    kept.plain = "".join(
+        " " if GRID in styles else char
+        for char, styles in zip(text.plain, styles_of(text), strict=True)
+    )
+    return panel(kept.plain.split("\n"), title)
+
+
+def styles_of(text):
+    """Return the styles of each character."""
+    styles = [set() for _ in text.plain]
+    for span in text.spans:
+        for at in range(span.start, span.end):
+            styles[at].add(str(span.style))
+    return styles
 
 
 def status(stream="208", **more):
@@ -154,7 +183,7 @@ def test_every_line_has_the_terminals_width_and_there_are_as_many_as_rows(size, 
     assert len(lines) == size[1]
     assert {cell_len(line) for line in lines} == {size[0]}
     assert NOTICE in lines[-1]
-    assert "Ctrl-C ends" in lines[-1]
+    assert "? help " in lines[-1]
 
 
 @settings(max_examples=60)
@@ -195,24 +224,26 @@ def test_the_most_important_is_there_in_every_size(size):
 
 def test_beats_are_marked_above_the_strip():
     """Normal, anomalous and not analysable beats have different marks, at their times."""
-    marks = panel(lines_of(filled()), "208")[1]
+    marks = panel(lines_of(filled(), view=PAGE), "208")[1]
     assert marks.count("▼") == 1
     assert marks.count("×") == 1
-    assert marks.count("•") == len(range(12)) - 2 - 7  # The strip reaches back 4.6 of 10 s.
-    # One beat is 0.8 s, a second is 20 cells.
-    assert marks.index("▼") - marks.index("•", 3) == 16 * (10 - 7)
+    assert marks.count("•") == len(range(12)) - 2 - 3  # The strip reaches back 8 of 10 s.
+    # One beat is 0.8 s, eight seconds are 92 cells.
+    at = [i for i, mark in enumerate(marks) if mark in "•×▼"]
+    assert marks.index("▼") == at[-2]
+    assert all(round(0.8 * 92 / 8) - 1 <= j - i <= round(0.8 * 92 / 8) + 1 for i, j in pairwise(at))
 
 
 def test_masked_signal_is_a_gap_and_time_runs_below():
     """Where the strip is null there is no curve; the labels of seconds are at their cells."""
-    lines = panel(lines_of(filled()), "208")
+    lines = panel(lines_of(filled(), view=PAGE), "208")
     gap = next(line for line in lines if " gap " in line)
     begin, end = gap.index("┄"), gap.rindex("┄")
-    assert end - begin + 1 == pytest.approx(300 / FS * 20, abs=2)
-    for line in lines[2:-1]:
+    assert end - begin + 1 == pytest.approx(300 / FS * 92 / 8, abs=2)
+    for line in drawn(filled(), "208", PAGE)[2:-1]:
         assert not re.search("[\u2801-\u28ff]", line[begin : end + 1])
     axis = lines[-1]
-    assert axis.index("╵0:08") - axis.index("╵0:07") == 20
+    assert axis.index("╵0:08") - axis.index("╵0:06") == 2 * 92 / 8
 
 
 THREE = {"II": "analysable", "V1": "noise", "V5": "off"}
@@ -227,7 +258,7 @@ def of_three(used="V1", states=THREE):
 
 def test_leads_lie_under_each_other_on_one_time_axis():
     """Each has its name, its state and its scale; the one in use is marked."""
-    title, _, *traces, axis = panel(lines_of(of_three()), "208")
+    title, _, *traces, axis = panel(lines_of(of_three(), view=PAGE), "208")
     at = [next(i for i, line in enumerate(traces) if name in line[:14]) for name in THREE]
 
     assert "lead V1 of 3" in title
@@ -238,12 +269,12 @@ def test_leads_lie_under_each_other_on_one_time_axis():
     for i, j in pairwise([*at, len(traces)]):
         assert j - i >= 4
         assert any(re.search("[\u2801-\u28ff]{4}", line[14:]) for line in traces[i:j])
-    assert axis.index("╵0:08") - axis.index("╵0:07") == 16
+    assert axis.index("╵0:08") - axis.index("╵0:04") == 4 * 78 / 8
 
 
 def test_gaps_of_a_lead_are_its_own():
     """Another lead goes on where one is lost."""
-    _, _, *traces, _ = panel(lines_of(of_three()), "208")
+    _, _, *traces, _ = panel(lines_of(of_three(), view=PAGE), "208")
     at = [next(i for i, line in enumerate(traces) if name in line[:14]) for name in THREE]
     ends = [[line[-15:] for line in traces[i:j]] for i, j in pairwise([*at, len(traces)])]
 
@@ -365,9 +396,9 @@ def test_before_the_first_signal_there_is_no_gap():
             dashboard.receive(
                 SignalStrip(stream="s", first_sample=first, fs_hz=FS, mv=[0.5] * n), 1.0
             )
-        lines = panel(lines_of(dashboard, now=1.0), "s")
+        lines = panel(lines_of(dashboard, now=1.0, view=PAGE), "s")
         gap = next(line for line in lines if " gap " in line)
-        assert gap.rindex("┄") - gap.index("┄") + 1 == pytest.approx(300 / FS * 20, abs=2)
+        assert gap.rindex("┄") - gap.index("┄") + 1 == pytest.approx(300 / FS * 92 / 8, abs=2)
         assert gap.index("┄") > 40
 
 
@@ -687,81 +718,6 @@ def test_extreme_numbers_are_drawn_without_harm(data, size):
     receive(b"window", WindowView(stream="208", sample=1, window=values, residual=values[::-1]))
     lines = lines_of(dashboard, size)
     assert {cell_len(line) for line in lines} == {size[0]}
-
-
-def terminal(width=80, height=24):
-    """Return a console that takes itself for a terminal, and the file it writes to."""
-    return Console(
-        file=StringIO(),
-        width=width,
-        height=height,
-        force_terminal=True,
-        color_system="standard",
-        _environ={},
-    )
-
-
-def test_the_screen_draws_changes_at_most_ten_times_a_second():
-    """A change waits for the next frame; without one the ages are drawn four times a second."""
-    dashboard = filled()
-    with Screen(terminal()) as screen:
-        assert screen.show(dashboard, 10.0)
-        dashboard.receive(status(), 10.05)
-        assert not screen.show(dashboard, 10.05)
-        assert screen.show(dashboard, 10.11)
-        assert not screen.show(dashboard, 10.35)
-        assert screen.show(dashboard, 10.37)
-
-
-def test_the_screen_writes_only_lines_that_changed():
-    """A frame with new ages only is a small part of the first one, and erases nothing."""
-    dashboard, console = filled(), terminal()
-    with Screen(console) as screen:
-        screen.show(dashboard, 10.0)
-        whole = len(console.file.getvalue())
-        screen.show(dashboard, 11.0)
-        frame = console.file.getvalue()[whole:]
-    assert 0 < len(frame) < whole / 4
-    assert "\x1b[2J" not in frame
-    assert "1.0 s" in frame
-
-
-def test_a_new_size_draws_everything_anew():
-    """After a resize no line of the old picture is left."""
-    dashboard, console = filled(), terminal()
-    with Screen(console) as screen:
-        screen.show(dashboard, 10.0)
-        console.size = (100, 30)
-        before = len(console.file.getvalue())
-        assert screen.show(dashboard, 10.01)
-        frame = console.file.getvalue()[before:]
-    assert frame.startswith("\x1b[2J")
-    assert "\x1b[30;1H" in frame
-
-
-def test_the_screen_restores_the_terminal():
-    """The alternate screen is switched off at the end, also after an exception."""
-    console = terminal()
-
-    def interrupted():
-        with Screen(console) as screen:
-            screen.show(filled(), 10.0)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    output = console.file.getvalue()
-    assert "\x1b[?1049h" in output
-    assert "\x1b[?1049l" in output[output.index("\x1b[?1049h") :]
-    assert output.rindex("\x1b[?25h") > output.rindex("\x1b[?25l")
-
-
-def test_nothing_is_written_where_there_is_no_terminal():
-    """A pipe gets no picture."""
-    console = Console(file=StringIO(), _environ={})
-    with Screen(console) as screen:
-        assert not screen.show(filled(), 10.0)
-    assert console.file.getvalue() == ""
 
 
 def test_the_picture_for_the_readme_is_a_self_contained_svg(tmp_path):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from monitor.dashboard.episodes import MAX_EPISODES, is_recorded
 from monitor.dashboard.state import MAX_ACTIVE, MAX_BEATS, MAX_STREAMS, DashboardState
-from monitor.dashboard.stream_signal import SIGNAL_SECONDS, StreamSignal
+from monitor.dashboard.stream_signal import KEPT_S, StreamSignal
 from pipeline.hub.counters import HubCounters
 from pipeline.schema.alert import published, unrecorded
 from pipeline.schema.public import (
@@ -47,25 +47,27 @@ def status(stream="s", **more):
 
 def known(ring):
     """Return the ring's samples of the first lead by position."""
-    samples = ring.samples[0]
+    samples = ring.between(ring.oldest, ring.end)[0]
     start = ring.end - samples.size
     return {start + i: float(v) for i, v in enumerate(samples) if not np.isnan(v)}
 
 
 @given(
-    steps=st.lists(st.tuples(st.integers(-600, 600), st.integers(1, 300)), min_size=1, max_size=20)
+    steps=st.lists(
+        st.tuples(st.integers(-6_000, 6_000), st.integers(1, 300)), min_size=1, max_size=20
+    )
 )
 def test_signal_in_any_order_with_repeats_and_gaps_is_at_its_position(steps):
-    """The ring holds each piece of the last ten seconds at its own position, nothing else."""
+    """The ring holds each piece of the last two minutes at its own position, nothing else."""
     ring, expected, end = StreamSignal(), {}, 0
     for step, n in steps:
-        first = max(end + step, end - 1000, 0)
+        first = max(end + step, end - KEPT_S * 100, 0)
         assert ring.place(strip(first, [float(i % 30) for i in range(first, first + n)]))
         expected |= {i: float(i % 30) for i in range(first, first + n)}
         end = max(end, first + n)
-        expected = {i: v for i, v in expected.items() if i >= end - 1000}
+        expected = {i: v for i, v in expected.items() if i >= end - KEPT_S * 100}
         assert ring.end == end
-        assert ring.samples.size == SIGNAL_SECONDS * 100
+        assert ring.end - ring.oldest <= KEPT_S * 100
         assert known(ring) == expected
 
 
@@ -119,11 +121,13 @@ def test_leads_lie_side_by_side():
     ring = StreamSignal()
     two = replace(strip(10, [1.0, 2.0]), leads=["II", "V1"], more_mv=[[None, 4.0]], lead="V1")
     assert ring.place(two)
-    np.testing.assert_array_equal(ring.samples[:, -2:], [[1.0, 2.0], [np.nan, 4.0]])
+    np.testing.assert_array_equal(ring.between(ring.end - 2, ring.end), [[1.0, 2.0], [np.nan, 4.0]])
     assert (ring.leads, ring.in_use) == (["II", "V1"], 1)
 
     assert ring.place(replace(two, first_sample=12, lead="II"))
-    np.testing.assert_array_equal(ring.samples[:, -3:], [[2.0, 1.0, 2.0], [4.0, np.nan, 4.0]])
+    np.testing.assert_array_equal(
+        ring.between(ring.end - 3, ring.end), [[2.0, 1.0, 2.0], [4.0, np.nan, 4.0]]
+    )
     assert ring.in_use == 0
 
     assert not ring.place(replace(two, more_mv=[[4.0]]))
@@ -132,11 +136,11 @@ def test_leads_lie_side_by_side():
 
 
 def test_a_strip_longer_than_the_ring_leaves_its_end():
-    """Only the last ten seconds of a long strip are kept."""
-    ring = StreamSignal()
-    ring.place(strip(0, [float(i % 7) for i in range(2500)]))
-    assert ring.end == 2500
-    assert set(known(ring)) == set(range(1500, 2500))
+    """Only the last two minutes of a long strip are kept."""
+    ring, n = StreamSignal(), KEPT_S * 100
+    ring.place(strip(0, [float(i % 7) for i in range(n + 500)]))
+    assert ring.end == n + 500
+    assert set(known(ring)) == set(range(500, n + 500))
 
 
 def test_a_stream_that_ended_or_is_silent_is_replaced_by_a_new_one():

@@ -1,0 +1,233 @@
+"""What a person has chosen to see, and what each key does to it. Pure.
+
+`press` is the whole behaviour of the keyboard: it takes a `View` and a key, and returns the next
+view and what is asked of the program or of the monitor. `click` is that of the mouse.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from pipeline.schema.public import SignalStrip
+from pipeline.schema.requests import Acknowledge, Show, Silence
+
+TILES: Final = (4, 16, 64)
+"""How many patients a page may have, in as many columns as rows."""
+
+SILENCE_S: Final = 120.0
+
+_LONGEST_FILTER: Final = 20
+
+KEYS: Final = (
+    ("?", "help", "this help; any key closes it"),
+    ("↑↓←→", "move", "select a patient; the mouse does, too"),
+    ("Enter", "open", "open the selected patient; a second click does, too"),
+    ("Esc", "back", "back: from the patient, from a frozen picture, to the worst one"),
+    ("a", "ack", "acknowledge the alarms of the selected patient"),
+    ("A", "ack all", "acknowledge all alarms"),
+    ("s", "silence", "no sound for two minutes; again: sound on"),
+    ("f", "freeze", "freeze the signal, Space does, too; alarms and figures go on"),
+    ("[ ]", "scroll", "in a frozen picture: ten seconds back or on; ← →: one"),
+    (
+        "p n",
+        "alarms",
+        "in a frozen picture: the signal of the previous or next alarm of the patient",
+    ),
+    ("/", "filter", "show patients by a part of the name, or by high, medium or low"),
+    ("t", "tiles", "4, 16 or 64 patients on a page, or as many as fit"),
+    ("PgUp PgDn", "page", "the next page of patients"),
+    ("w", "worst", "go back to the patient with the worst alarm, and follow it"),
+    ("q", "end", "end; Ctrl-C does at once"),
+)
+"""Each key, in a word for the footer, and what it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """End the dashboard, or the run that it belongs to."""
+
+
+Request = Acknowledge | Silence | Show | Quit
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is to be seen; a default one follows the patient with the worst alarm."""
+
+    selected: str = ""
+    """The chosen patient; empty follows the worst."""
+    opened: bool = False
+    """Whether the picture is of the selected patient alone."""
+    page: int = 0
+    tiles: int = 0
+    """So many patients on a page; 0 for as many as fit."""
+    words: str = ""
+    """The filter."""
+    typing: bool = False
+    """Whether keys go into the filter."""
+    frozen: Mapping[str, tuple[int, float]] | None = None
+    """The (epoch, end in seconds) at which the signal of each stream was frozen; None if live."""
+    back_s: float = 0.0
+    """How far the frozen picture is scrolled back."""
+    alarm: int = 0
+    """The number of the alert whose signal is wanted from the monitor; 0 for none."""
+    strip: SignalStrip | None = None
+    """That signal, once it has come."""
+    help: bool = False
+    of_run: bool = False
+    """Whether to quit is to end a run: then it has to be asked for twice."""
+    leaving: bool = False
+    """Whether that was asked for once."""
+    flash: bool = True
+    """Whether alarms flash."""
+    said: str = ""
+    """What became of the last key; the next one clears it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patients:
+    """What `press` must know of the patients."""
+
+    names: tuple[str, ...] = ()
+    """All that the filter lets through, as they are drawn."""
+    selected: str = ""
+    """The one that is selected now."""
+    columns: int = 1
+    """Tiles beside each other,"""
+    rows: int = 1
+    """and under each other."""
+    ends: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    """The (epoch, end in seconds) of each one's signal."""
+    kept_s: float = 0.0
+    """How far back the selected one's signal is kept from where it is frozen, or ends."""
+    alarms: tuple[int, ...] = ()
+    """The numbers of the selected one's alerts, the oldest first."""
+    silenced: bool = False
+
+
+def press(view: View, key: str, patients: Patients) -> tuple[View, Request | None]:
+    """Return the view after a key, and what is asked for.
+
+    Args:
+        view: before.
+        key: a character as it is typed, or the name of a key, such as ``up`` or ``enter``.
+        patients: what is drawn.
+    """
+    if view.typing:
+        return _type(view, key), None
+    if view.help:
+        return replace(view, help=False), None
+    leaving, view = view.leaving, replace(view, said="", leaving=False)
+    if key == "q":
+        if leaving or not view.of_run:
+            return view, Quit()
+        return replace(view, leaving=True), None
+    if key in _ASKING:
+        return _ask(view, key, patients)
+    if view.frozen is not None and key in _SCROLL_S:
+        far = max(0.0, min(view.back_s - _SCROLL_S[key], patients.kept_s))
+        return replace(view, back_s=far, alarm=0, strip=None), None
+    if view.frozen is not None and key in ("p", "n"):
+        return _go_to_alarm(view, key, patients)
+    if key in _MOVES or key in ("pageup", "pagedown", "home", "end"):
+        return _move(view, key, patients), None
+    return _change(view, key, patients), None
+
+
+_ASKING: Final = ("a", "A", "s")
+_SCROLL_S: Final = {"left": -1.0, "right": 1.0, "[": -10.0, "]": 10.0}
+_MOVES: Final = ("up", "down", "left", "right")
+
+
+def _type(view: View, key: str) -> View:
+    """Return the view after a key that goes into the filter."""
+    if key == "enter":
+        return replace(view, typing=False, page=0)
+    if key == "escape":
+        return replace(view, typing=False, words="", page=0)
+    if key == "backspace":
+        return replace(view, words=view.words[:-1], page=0)
+    if len(key) == 1 and key.isprintable() and len(view.words) < _LONGEST_FILTER:
+        return replace(view, words=view.words + key, page=0)
+    return replace(view, words=view.words + " ") if key == "space" else view
+
+
+def _ask(view: View, key: str, patients: Patients) -> tuple[View, Request | None]:
+    """Return what is asked of the monitor."""
+    if key == "s":
+        return view, Silence(seconds=0.0 if patients.silenced else SILENCE_S)
+    if key == "A":
+        return view, Acknowledge()
+    if not patients.selected:
+        return replace(view, said="no patient is selected"), None
+    return view, Acknowledge(stream=patients.selected)
+
+
+def _go_to_alarm(view: View, key: str, patients: Patients) -> tuple[View, Request | None]:
+    """Return the view that waits for the signal of another alarm."""
+    if key == "p":
+        wanted = max((n for n in patients.alarms if not view.alarm or n < view.alarm), default=0)
+    else:
+        wanted = min((n for n in patients.alarms if view.alarm and n > view.alarm), default=0)
+    if not wanted:
+        return replace(view, said="no further alarm of this patient is known here"), None
+    return replace(view, alarm=wanted, strip=None), Show(seq=wanted)
+
+
+def _move(view: View, key: str, patients: Patients) -> View:
+    """Return the view with another patient selected, on the page that has it."""
+    names = patients.names
+    if not names:
+        return view
+    at = names.index(patients.selected) if patients.selected in names else 0
+    each = patients.columns * patients.rows
+    across = 1 if view.opened else patients.columns
+    steps = {"up": -across, "down": across, "left": -1, "right": 1}
+    steps |= {"pageup": -each, "pagedown": each, "home": -at, "end": len(names)}
+    to = at + steps[key]
+    if key in ("up", "down") and not 0 <= to < len(names):
+        to = at
+    to = max(0, min(to, len(names) - 1))
+    return replace(view, selected=names[to], page=to // each, alarm=0, strip=None)
+
+
+def _change(view: View, key: str, patients: Patients) -> View:
+    """Return the view after a key that changes what is drawn, or after one without a meaning."""
+    if key == "?":
+        return replace(view, help=True)
+    if key == "/":
+        return replace(view, typing=True)
+    if key == "enter" and patients.selected:
+        return replace(view, opened=True, selected=patients.selected)
+    if key in ("f", "space", " "):
+        frozen = dict(patients.ends) if view.frozen is None else None
+        return replace(view, frozen=frozen, back_s=0.0, alarm=0, strip=None)
+    if key == "t":
+        sizes = (0, *TILES)
+        after = sizes[(sizes.index(view.tiles) + 1) % len(sizes)]
+        return replace(view, tiles=after, page=0, opened=False)
+    if key == "w":
+        return replace(view, selected="", page=0, alarm=0, strip=None)
+    return _back(view) if key == "escape" else view
+
+
+def _back(view: View) -> View:
+    """Return the view before the last thing that was opened."""
+    if view.frozen is not None:
+        return replace(view, frozen=None, back_s=0.0, alarm=0, strip=None)
+    if view.opened:
+        return replace(view, opened=False)
+    if view.words:
+        return replace(view, words="", page=0)
+    return replace(view, selected="", page=0)
+
+
+def click(view: View, name: str, patients: Patients) -> View:
+    """Return the view after a click on a patient: it is selected, or opened if it was."""
+    if view.help:
+        return replace(view, help=False)
+    if name not in patients.names:
+        return view
+    if name == view.selected:
+        return replace(view, opened=True)
+    return replace(view, selected=name, said="", alarm=0, strip=None)

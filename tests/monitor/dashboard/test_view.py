@@ -1,0 +1,166 @@
+"""What each key and a click do to the view, without a terminal."""
+
+from dataclasses import replace
+
+import pytest
+
+from monitor.dashboard.view import KEYS, Patients, Quit, View, click, press
+from pipeline.schema.requests import Acknowledge, Show, Silence
+
+NAMES = tuple(f"p{n}" for n in range(10))
+WARD = Patients(
+    names=NAMES,
+    selected="p0",
+    columns=2,
+    rows=2,
+    ends=dict.fromkeys(NAMES, (0, 60.0)),
+    kept_s=40.0,
+    alarms=(3, 8),
+)
+
+
+def after(*keys, view=None, patients=WARD):
+    """Return the view after keys; the selection follows, as in a picture."""
+    view = View() if view is None else view
+    for key in keys:
+        shown = replace(patients, selected=view.selected or patients.selected)
+        view, _ = press(view, key, shown)
+    return view
+
+
+def asked(*keys, view=None, patients=WARD):
+    """Return what the last of some keys asks for."""
+    before = after(*keys[:-1], view=view, patients=patients)
+    shown = replace(patients, selected=before.selected or patients.selected)
+    return press(before, keys[-1], shown)[1]
+
+
+@pytest.mark.parametrize(
+    ("keys", "selected", "page"),
+    [
+        (["right"], "p1", 0),
+        (["down"], "p2", 0),
+        (["down", "down"], "p4", 1),
+        (["down", "up"], "p0", 0),
+        (["up"], "p0", 0),
+        (["left"], "p0", 0),
+        (["pagedown"], "p4", 1),
+        (["end"], "p9", 2),
+        (["end", "down"], "p9", 2),
+        (["end", "right"], "p9", 2),
+        (["end", "home"], "p0", 0),
+        (["end", "pageup"], "p5", 1),
+    ],
+)
+def test_arrows_and_pages_select(keys, selected, page):
+    """The page is always that of the selected patient."""
+    view = after(*keys)
+    assert (view.selected, view.page) == (selected, page)
+
+
+def test_the_letter_that_acknowledges_is_of_the_selected_patient_and_the_capital_of_all():
+    """A patient who is not selected keeps calling."""
+    assert asked("a") == Acknowledge(stream="p0")
+    assert asked("right", "a") == Acknowledge(stream="p1")
+    assert asked("right", "A") == Acknowledge()
+    assert asked("a", patients=Patients()) is None
+
+
+def test_silence_is_two_minutes_and_again_none():
+    """The same key ends the pause."""
+    assert asked("s") == Silence(seconds=120.0)
+    assert asked("s", patients=replace(WARD, silenced=True)) == Silence(seconds=0.0)
+
+
+def test_enter_opens_the_selected_patient_and_escape_goes_back():
+    """First from the patient, then to the one with the worst alarm."""
+    opened = after("right", "enter")
+    assert (opened.opened, opened.selected) == (True, "p1")
+    assert after("escape", view=opened) == View(selected="p1")
+    assert after("escape", "escape", view=opened) == View()
+    assert after("w", view=opened) == View(opened=True)
+
+
+@pytest.mark.parametrize("key", ["f", "space", " "])
+def test_a_frozen_picture_scrolls_back_as_far_as_signal_is_kept(key):
+    """And never beyond its end; the same key, or escape, goes on live."""
+    frozen = after(key)
+    assert frozen.frozen == WARD.ends
+    back = {"left": 1.0, "[": 10.0}
+    assert all(after(k, view=frozen).back_s == far for k, far in back.items())
+    assert after(*"[[[[[[", view=frozen).back_s == WARD.kept_s
+    assert after("[", "]", "]", "right", view=frozen).back_s == 0.0
+    assert after("left", view=frozen).selected == ""
+    assert after("left", key, view=frozen) == View()
+    assert after("left", "escape", view=frozen) == View()
+
+
+def test_a_frozen_picture_goes_from_alarm_to_alarm():
+    """The signal around each is asked of the monitor, the newest first."""
+    assert asked("p") is None
+    assert asked("f", "p") == Show(seq=8)
+    assert asked("f", "p", "p") == Show(seq=3)
+    assert asked("f", "p", "p", "p") is None
+    assert asked("f", "p", "p", "n") == Show(seq=8)
+    assert asked("f", "n") is None
+    assert after("f", "p", "left").alarm == 0
+
+
+def test_what_is_typed_after_a_slash_filters_until_enter_or_escape():
+    """Letters that are keys otherwise are letters there."""
+    typing = after("/", "q", "a", "A", "space", "s", "backspace")
+    assert (typing.words, typing.typing) == ("qaA ", True)
+    assert after("enter", view=typing) == View(words="qaA ")
+    assert after("escape", view=typing) == View()
+    assert after("enter", "escape", view=typing) == View()
+    assert len(after("/", *"x" * 200).words) <= 20
+
+
+def test_tiles_go_round():
+    """As many as fit, 4, 16, 64."""
+    assert [after(*["t"] * n).tiles for n in range(5)] == [0, 4, 16, 64, 0]
+
+
+def test_help_is_closed_by_any_key_which_does_nothing_else():
+    """Whoever reads that A acknowledges may press it to see."""
+    assert after("?").help
+    assert after("?", "A") == View()
+    assert asked("?", "A") is None
+
+
+def test_to_end_a_run_is_asked_twice():
+    """A patient's monitor does not end by a stray key; another dashboard does."""
+    assert asked("q") == Quit()
+    of_run = View(of_run=True)
+    assert asked("q", view=of_run) is None
+    assert asked("q", "q", view=of_run) == Quit()
+    assert asked("q", "x", "q", view=of_run) is None
+
+
+def test_other_keys_do_nothing():
+    """Whatever is typed."""
+    for key in ["x", "Q", "ctrl+q", "ctrl+z", "tab", "f1", "é", "\u202e", "1"]:
+        assert press(View(), key, WARD) == (View(), None)
+
+
+def test_no_patient_no_harm():
+    """Each key before there is any."""
+    for view in (View(), View(frozen={}), View(opened=True), View(typing=True)):
+        for key in [*"?aAsfpn[]/twq ", "up", "down", "left", "right", "enter", "escape", "end"]:
+            press(view, key, Patients())
+
+
+def test_a_click_selects_and_a_second_one_opens():
+    """A click on nothing does nothing."""
+    once = click(View(), "p3", WARD)
+    assert once == View(selected="p3")
+    assert click(once, "p3", WARD) == View(selected="p3", opened=True)
+    assert click(once, "", WARD) == once
+    assert click(once, "p4", WARD) == View(selected="p4")
+    assert click(View(help=True), "p3", WARD) == View()
+
+
+def test_every_key_has_its_help():
+    """What `press` knows is in the list that `?` shows."""
+    named = " ".join(key for key, _, _ in KEYS)
+    assert all(key in named for key in [*"?aAsfpn[]/twq", "Enter", "Esc", "PgUp"])

@@ -25,6 +25,7 @@ from monitor.cli.keys import keys_app
 from monitor.cli.log import log_app
 from monitor.cli.options import (
     Alarms,
+    Colours,
     ColumnNames,
     Data,
     Duration,
@@ -36,6 +37,7 @@ from monitor.cli.options import (
     Loop,
     Metrics,
     MetricsStreams,
+    NoFlash,
     Plain,
     Port,
     PseudonymKey,
@@ -57,7 +59,7 @@ from monitor.cli.running_monitor import running_monitor_app
 from monitor.cli.scan import scan_app
 from monitor.cli.single_processes import single_process_app
 from monitor.cli.train import train_app
-from monitor.cli.usage import UsageError, report_usage
+from monitor.dashboard.options import DashboardOptions, Palette
 from monitor.log_format import LogFormat, report_line
 from monitor.machine_faults import machine_fault
 from monitor.run.recording import asked_recording
@@ -231,6 +233,8 @@ def replay(
     alarms: Alarms = None,
     plain: Plain = False,
     sound: Sound = False,
+    palette: Colours = Palette.USUAL,
+    no_flash: NoFlash = False,
     as_json: Json = False,
     log: Log = None,
     port: Port = DEFAULT_PORT,
@@ -261,7 +265,7 @@ def replay(
         pseudonyms=pseudonyms,
         recording=asked_recording(record, record_format, record_keep),
         plain=plain,
-        sound=sound,
+        look=DashboardOptions(sound, palette, flash=not no_flash),
         as_json=as_json,
         stated=stated_of(fs, unit, column),
         recursive=recursive,
@@ -283,6 +287,8 @@ def live(
     alarms: Alarms = None,
     plain: Plain = False,
     sound: Sound = False,
+    palette: Colours = Palette.USUAL,
+    no_flash: NoFlash = False,
     as_json: Json = False,
     log: Log = None,
     port: Port = DEFAULT_PORT,
@@ -309,7 +315,7 @@ def live(
         pseudonyms=pseudonyms,
         recording=asked_recording(record, record_format, record_keep),
         plain=plain,
-        sound=sound,
+        look=DashboardOptions(sound, palette, flash=not no_flash),
         as_json=as_json,
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from monitor.dashboard.options import Palette
 from monitor.log_format import VARIABLE, LogFormat, set_log_format
 from monitor.run.recording import RecordFormat
 from pipeline.constants import DEFAULT_PORT
@@ -118,6 +119,15 @@ ENDPOINT = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 Log = Annotated[Optional[Path], typer.Option(help="Alert log; a new one by default.")]  # noqa: UP045
 Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")]
 Sound = Annotated[bool, typer.Option("--sound", help="Ring the terminal's bell for alarms.")]
+Colours = Annotated[
+    Palette,
+    typer.Option(
+        "--palette",
+        help="Colours of the dashboard; colour-blind: of Okabe and Ito, for any colour vision. "
+        "None where NO_COLOR is set.",
+    ),
+]
+NoFlash = Annotated[bool, typer.Option("--no-flash", help="Alarms do not flash.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 Parent = Annotated[Optional[int], typer.Option(hidden=True)]  # noqa: UP045
 Listeners = Annotated[Optional[str], typer.Option(hidden=True)]  # noqa: UP045

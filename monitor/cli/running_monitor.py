@@ -7,11 +7,13 @@ import typer
 
 from monitor.cli.options import (
     ENDPOINT,
+    Colours,
     Endpoint,
     FromSeq,
     Json,
     Key,
     Keys,
+    NoFlash,
     OnlyStream,
     Parent,
     PositionFile,
@@ -19,6 +21,7 @@ from monitor.cli.options import (
     Sound,
     client_keys,
 )
+from monitor.dashboard.options import DashboardOptions, Palette
 
 running_monitor_app = typer.Typer()
 
@@ -59,13 +62,16 @@ def watch(
     keys: Keys = None,
     from_seq: FromSeq = None,
     sound: Sound = False,
+    palette: Colours = Palette.USUAL,
+    no_flash: NoFlash = False,
     parent: Parent = None,
 ) -> None:
     """Show a running monitor on a dashboard in this terminal, until Ctrl-C."""
     from monitor.commands.running.watch import show_dashboard
 
     shown = client_keys(key, server_key, keys)
-    show_dashboard(endpoint, from_seq=from_seq, sound=sound, parent=parent, keys=shown)
+    options = DashboardOptions(sound, palette, flash=not no_flash)
+    show_dashboard(endpoint, from_seq=from_seq, options=options, parent=parent, keys=shown)
 
 
 @running_monitor_app.command()

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from monitor.dashboard.options import DashboardOptions
 from monitor.inputs import MetricsOptions, default_log
 from monitor.log_format import report_line
 from monitor.run.recording import Recording
@@ -27,7 +28,7 @@ def monitor_devices(
     pseudonyms: Path | None,
     recording: Recording | None,
     plain: bool,
-    sound: bool,
+    look: DashboardOptions,
     as_json: bool,
 ) -> None:
     """Monitor devices until Ctrl-C; print the alerts and a summary, or show the dashboard.
@@ -44,7 +45,7 @@ def monitor_devices(
         pseudonyms: file of the key under which streams have pseudonyms; None for their own names.
         recording: of the whole signal; None for none.
         plain: print lines in place of the dashboard.
-        sound: let the dashboard ring the terminal's bell.
+        look: of the dashboard.
         as_json: print JSON in place of the dashboard.
 
     Raises:
@@ -63,8 +64,8 @@ def monitor_devices(
         recording.check()
     named = [] if pseudonyms is None else ["--pseudonyms", str(pseudonyms)]
     leads = [] if lead is None else ["--lead", lead]
-    reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, sound=sound)
-    named += [word for one in addresses for word in ("--device", one)]
+    reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, look=look)
+    named += [word for one in chosen_devices(devices) for word in ("--device", one)]
     run(
         [*leads, *named],
         port=port,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from monitor.dashboard.options import DashboardOptions
 from monitor.inputs import (
     MetricsOptions,
     default_log,
@@ -33,7 +34,7 @@ def replay_records(
     pseudonyms: Path | None,
     recording: Recording | None,
     plain: bool,
-    sound: bool,
+    look: DashboardOptions,
     as_json: bool,
     stated: Stated = NOTHING,
     recursive: bool = False,
@@ -56,7 +57,7 @@ def replay_records(
         pseudonyms: file of the key under which streams have pseudonyms; None for their own names.
         recording: of the whole signal; None for none.
         plain: print lines in place of the dashboard.
-        sound: let the dashboard ring the terminal's bell.
+        look: of the dashboard.
         as_json: print JSON in place of the dashboard.
         stated: what files do not say themselves.
         recursive: look into the folders below a folder, too.
@@ -84,7 +85,7 @@ def replay_records(
     arguments += ["--recursive"] if recursive else []
     arguments += stated.arguments()
     arguments += [] if pseudonyms is None else ["--pseudonyms", str(pseudonyms)]
-    reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, sound=sound)
+    reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, look=look)
     run(
         arguments,
         port=port,

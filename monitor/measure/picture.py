@@ -1,12 +1,15 @@
-"""Draw the dashboard of a real run as an SVG, for the README: `make picture`.
+"""Draw the dashboard of real runs as SVG, for the documents: `make picture`, `make pictures`.
 
-The run is that of the demo record, with a second lead of its patient.
+The run of one patient is that of the demo record, with a second lead; those of 16 and of 64 are of
+synthetic patients, some of whom are not well.
 """
 
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +24,26 @@ _START_S: Final = 24
 _DRAW_AT_S: Final = 49.6
 """Just after the couplet."""
 
-_SIZE: Final = (120, 36)
+_SIZES: Final = {1: (120, 36), 16: (120, 36), 64: (160, 50)}
+"""Columns and rows, by the number of patients."""
+
+_WARD_S: Final = 45.0
+"""Then every patient is known, and alarms have come and gone."""
+
+_ILLS: Final = {
+    3: "ectopic=0.25",
+    6: "bpm=168",
+    10: "pause=0.15",
+    13: "leadoff=6",
+    14: "bpm=34",
+    21: "ectopic=0.1&sve=0.1",
+    29: "leadoff=4",
+    37: "sve=0.3",
+    44: "bpm=175",
+    50: "pause=0.1",
+    58: "ectopic=0.3",
+}
+"""What some patients have, by their number."""
 
 
 class PictureReporter:
@@ -29,8 +51,9 @@ class PictureReporter:
 
     topics: Sequence[str] = ("beat/", "signal/", "window/")
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, size: tuple[int, int], at_s: float) -> None:
+        """Draw in ``size`` cells into ``path`` once the signal has come to ``at_s``."""
+        self._path, self._size, self._at_s = path, size, at_s
         self._dashboard = DashboardState(time.monotonic())
         self._time_s = 0.0
         self._drawn = False
@@ -43,16 +66,16 @@ class PictureReporter:
 
     def update(self) -> None:
         """Draw the picture at its time."""
-        if not self._drawn and self._time_s >= _DRAW_AT_S:
-            export_svg(self._dashboard, _SIZE, self._path, time.monotonic())
+        if not self._drawn and self._time_s >= self._at_s:
+            export_svg(self._dashboard, self._size, self._path, time.monotonic())
             self._drawn = True
 
     def close(self, summary: RunSummary) -> None:
         """Nothing to do."""
 
 
-def main(path: Path) -> None:
-    """Replay the record in real time and write the picture to ``path``."""
+def draw_demo(path: Path) -> None:
+    """Replay the demo record in real time and write the picture to ``path``."""
     with tempfile.TemporaryDirectory() as folder:
         record = write_demo(Path(folder), further=["V1"])
         lasting = ["--start", str(_START_S), "--duration", str(round(_DRAW_AT_S - _START_S + 3))]
@@ -60,9 +83,40 @@ def main(path: Path) -> None:
             [str(record), *lasting],
             port=0,
             log=Path(folder) / "log.sqlite",
-            reporter=PictureReporter(path),
+            reporter=PictureReporter(path, _SIZES[1], _DRAW_AT_S),
         )
 
 
+def draw_ward(path: Path, patients: int) -> None:
+    """Monitor so many synthetic patients in real time and write the picture to ``path``."""
+    devices = []
+    for n in range(1, patients + 1):
+        usual = f"bpm={58 + 7 * n % 34}"
+        ill = _ILLS.get(n, usual)
+        words = ill if "bpm" in ill else f"{usual}&{ill}"
+        devices += ["--device", f"synthetic:?{words}&seed={n}&fs=250&name=bed-{n:02}"]
+    with tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):
+        run(
+            devices,
+            port=0,
+            log=Path(folder) / "log.sqlite",
+            reporter=_LastPicture(path, _SIZES[patients], _WARD_S),
+        )
+
+
+class _LastPicture(PictureReporter):
+    """Ends the run, which would go on for ever, once the picture is drawn."""
+
+    def update(self) -> None:
+        """Draw the picture at its time, then end the run as Ctrl-C does."""
+        before = self._drawn
+        super().update()
+        if self._drawn and not before:
+            signal.raise_signal(signal.SIGINT)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[1] == "1":
+        draw_demo(Path(sys.argv[2]))
+    else:
+        draw_ward(Path(sys.argv[2]), int(sys.argv[1]))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import IO, Protocol
 
 from monitor.alert_lines import record_line
+from monitor.dashboard.options import DashboardOptions
 from monitor.run.summary import RunSummary, summary_json, summary_lines
 from monitor.run.terminal import can_be_drawn_on
 from pipeline.schema.public import Alert, Gap, LogReplaced, Received, Unrecorded, encode_json
@@ -98,7 +99,7 @@ class SummaryReporter:
 
 
 def choose_reporter(
-    *, plain: bool, as_json: bool, sound: bool
+    *, plain: bool, as_json: bool, look: DashboardOptions
 ) -> tuple[Reporter, list[str] | None]:
     """Return the reporter of a run, and the arguments of its dashboard; None for no dashboard.
 
@@ -108,4 +109,4 @@ def choose_reporter(
         return JsonReporter(sys.stdout.buffer), None
     if plain or not can_be_drawn_on(sys.stdout):
         return PlainReporter(sys.stdout), None
-    return SummaryReporter(sys.stdout), ["--sound"] if sound else []
+    return SummaryReporter(sys.stdout), look.arguments()

@@ -7,8 +7,12 @@ import tempfile
 import termios
 from typing import IO, Any, Final, TextIO
 
-_RESTORE: Final = b"\x1b[0m\x1b[?25h\x1b[?1049l"
-"""Colours off, cursor shown, back from the alternate screen."""
+_RESTORE: Final = (
+    b"\x1b[?1000l\x1b[?1006l\x1b[?1016l\x1b[?1004l\x1b[?2004l\x1b[?2048l\x1b[?2026l"
+    b"\x1b[<u\x1b[?7h\x1b[0m\x1b[?25h\x1b[?1049l"
+)
+"""No reports of the mouse, of the focus, of what is pasted and of the size; keys as usual, lines
+that wrap, colours off, the cursor shown, back from the alternate screen."""
 
 
 def can_be_drawn_on(output: TextIO) -> bool:

@@ -103,6 +103,7 @@ OWNERS = {
     "uvicorn": ("monitor/wall/",),
     "typer": ("monitor/",),
     "rich": ("monitor/",),
+    "textual": ("monitor/dashboard/terminal/",),
 }
 """Who may import a heavy library."""
 

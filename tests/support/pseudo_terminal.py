@@ -1,5 +1,6 @@
 """A command in a pseudo-terminal, and the text on its screen."""
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -13,15 +14,60 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
-_PLACED = re.compile(r"\x1b\[(\d+);1H")
-_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_CODES = re.compile(r"\x1b\[([0-9;?<>=]*)([ -/]*[@-~])|\n|[^\x1b\n]+")
+"""What a picture is written with: control sequences, new lines, and text."""
+
+
+class Cells:
+    """What stands in the cells of a screen, from what was written to it."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, list[str]] = {}
+        self._at = (0, 0)
+        self._unread = b""
+
+    def write(self, data: bytes) -> None:
+        """Take in what was written; half a sequence at its end waits for the rest."""
+        self._unread += data
+        whole = self._unread
+        last = whole.rfind(b"\x1b")
+        if last >= 0 and not re.match(rb"\x1b\[[0-9;?<>=]*[ -/]*[@-~]", whole[last:]):
+            whole = whole[:last]
+        while whole and whole[-1] >= 0x80 and len(self._unread) - len(whole) < 4:
+            try:
+                whole.decode()
+                break
+            except UnicodeDecodeError:
+                whole = whole[:-1]
+        self._unread = self._unread[len(whole) :]
+        for found in _CODES.finditer(whole.decode(errors="replace")):
+            numbers, final = found.groups()
+            if final is None:
+                self._print(found.group())
+            elif final == "H":
+                row, column = (int(n or 1) for n in (numbers or "1;1").split(";"))
+                self._at = (row - 1, column - 1)
+            elif final == "J" or (final in "hl" and numbers == "?1049"):
+                self._rows.clear()
+
+    def _print(self, text: str) -> None:
+        row, column = self._at
+        if text == "\n":
+            self._at = (row + 1, 0)
+            return
+        cells = self._rows.setdefault(row, [])
+        cells += [" "] * (column + len(text) - len(cells))
+        cells[column : column + len(text)] = text
+        self._at = (row, column + len(text))
+
+    @property
+    def text(self) -> str:
+        """The text on the screen, line by line."""
+        return "\n".join("".join(cells) for _, cells in sorted(self._rows.items()))
 
 
 class PseudoTerminal:
-    """A process that believes to stand in a terminal; a context manager.
-
-    Reads what `monitor.dashboard.screen.Screen` writes: whole lines, each at its row.
-    """
+    """A process that believes to stand in a terminal; a context manager."""
 
     def __init__(
         self,
@@ -42,29 +88,19 @@ class PseudoTerminal:
             start_new_session=True,
         )
         os.close(slave)
-        self._rows: dict[int, str] = {}
-        self._unread = b""
+        self._cells = Cells()
 
     def read(self, timeout_s: float) -> None:
         """Take in what is written within ``timeout_s``, or the first of it."""
         if not select.select([self._master], [], [], timeout_s)[0]:
             return
-        try:
-            self._unread += os.read(self._master, 1 << 16)
-        except OSError:  # the other end is closed
-            return
-        # A frame ends with its last line; what follows the last row's code may be half of it.
-        text = self._unread.decode(errors="ignore")
-        pieces = _PLACED.split(text)
-        for row, line in zip(pieces[1::2], pieces[2::2], strict=True):
-            self._rows[int(row)] = _CODES.sub("", line)
-        last = self._unread.rfind(b"\x1b[", 0, max(self._unread.rfind(b";1H"), 0))
-        self._unread = self._unread[max(last, 0) :]
+        with contextlib.suppress(OSError):  # the other end is closed
+            self._cells.write(os.read(self._master, 1 << 16))
 
     @property
     def screen(self) -> str:
         """Return the text on the screen, line by line."""
-        return "\n".join(line for _, line in sorted(self._rows.items()))
+        return self._cells.text
 
     def until(self, seen: Callable[[str], bool], wait_s: float) -> float:
         """Read until the screen is as wanted; return the seconds that took, or fail."""

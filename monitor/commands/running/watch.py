@@ -11,7 +11,8 @@ from functools import partial
 from typing import Final
 
 from monitor.commands.running.control import send_request
-from monitor.dashboard.terminal.look import Look, Palette, has_every_character
+from monitor.dashboard.options import DashboardOptions
+from monitor.dashboard.terminal.look import Look, has_every_character
 from monitor.dashboard.view import View
 from monitor.run.processes import stop_when_orphaned
 from monitor.run.terminal import can_be_drawn_on
@@ -26,23 +27,19 @@ def show_dashboard(
     endpoint: str,
     *,
     from_seq: int | None,
-    sound: bool,
+    options: DashboardOptions,
     parent: int | None,
     keys: ClientKeys | None = None,
-    palette: Palette = Palette.USUAL,
-    flash: bool = True,
 ) -> None:
     """Show a running monitor until told to stop.
 
     Args:
         endpoint: address of its alerts.
         from_seq: first alert to show; None for those from now on. Active alarms are always shown.
-        sound: whether to ring the terminal's bell.
+        options: how it looks and sounds; without colours where NO_COLOR is set.
         parent: process of the run whose dashboard this is; it alone acts on Ctrl-C. None for a
             dashboard of its own.
         keys: for a monitor that asks for keys.
-        palette: of the colours; none are used where NO_COLOR is set.
-        flash: whether alarms flash.
 
     Raises:
         ConfigError: the address is malformed, or there is no terminal.
@@ -56,7 +53,7 @@ def show_dashboard(
     from monitor.dashboard.terminal.app import Dashboard, Monitor
 
     look = Look(
-        palette,
+        options.palette,
         colour=not os.environ.get("NO_COLOR"),
         characters=has_every_character(sys.stdout.encoding),
     )
@@ -67,8 +64,8 @@ def show_dashboard(
             stop=stop,
             interrupt=None if parent is None else _interrupt(parent),
         )
-        view = View(of_run=parent is not None, flash=flash)
-        dashboard = Dashboard(monitor, look, view=view, sound=sound)
+        view = View(of_run=parent is not None, flash=options.flash)
+        dashboard = Dashboard(monitor, look, view=view, sound=options.sound)
         dashboard.run()
     if dashboard.failure is not None:
         raise dashboard.failure

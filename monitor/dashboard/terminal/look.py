@@ -1,7 +1,6 @@
 """How a picture looks on a terminal: its palette, and what its character set lacks. Pure."""
 
 import codecs
-from enum import StrEnum
 from functools import lru_cache
 from io import StringIO
 from typing import Final
@@ -14,15 +13,7 @@ from rich.style import Style
 from rich.text import Text
 
 from monitor.dashboard.braille import FIRST_BRAILLE
-
-
-class Palette(StrEnum):
-    """The colours of alarms, traces and badges."""
-
-    USUAL = "usual"
-    COLOUR_BLIND = "colour-blind"
-    """That of Okabe and Ito, which people with any colour vision can tell apart."""
-
+from monitor.dashboard.options import Palette
 
 _OKABE_ITO: Final = {
     "red": "#d55e00",

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from functools import partial
 
 import pytest
@@ -9,8 +10,9 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
+from monitor.dashboard.options import DashboardOptions, Palette
 from monitor.dashboard.terminal.app import Dashboard, Monitor
-from monitor.dashboard.terminal.look import Look, Palette, has_every_character, plain_character
+from monitor.dashboard.terminal.look import Look, has_every_character, plain_character
 from monitor.dashboard.terminal.picture import changes, split_at
 from monitor.dashboard.view import View
 from pipeline.errors import EndpointError
@@ -33,14 +35,14 @@ def messages(names=("a", "b", "c"), alarm="b"):
 
 
 class Fake:
-    """A monitor that answers in the same process, on a clock of its own."""
+    """A monitor that answers in the same process, on a clock that the test can set ahead."""
 
     def __init__(self, *to_send):
         self.to_send = list(to_send)
         self.asked = []
         self.interrupts = 0
         self.over = False
-        self.now = 100.0
+        self.ahead_s = 0.0
         self.fails = None
 
     def ask(self, request):
@@ -73,7 +75,10 @@ class Fake:
             interrupt=self.interrupt if of_run else None,
         )
         return Dashboard(
-            monitor, look or Look(), view=View(of_run=of_run, **view), clock=lambda: self.now
+            monitor,
+            look or Look(),
+            view=View(of_run=of_run, **view),
+            clock=lambda: time.monotonic() + self.ahead_s,
         )
 
 
@@ -191,10 +196,10 @@ def test_a_silent_hub_greys_the_picture_by_the_clock_of_the_dashboard():
 
     async def steps(app, pilot):
         await until(pilot, lambda: "ASYSTOLE" in shown(app))
-        fake.now += 2.0
-        await until(pilot, lambda: "NO CONTACT WITH THE HUB FOR 2.0 s" in shown(app))
-        fake.now += 1.0
-        await until(pilot, lambda: "NO CONTACT WITH THE HUB FOR 3.0 s" in shown(app))
+        fake.ahead_s = 100.0
+        await until(pilot, lambda: "NO CONTACT WITH THE HUB FOR 10" in shown(app))
+        fake.ahead_s = 200.0
+        await until(pilot, lambda: "NO CONTACT WITH THE HUB FOR 20" in shown(app))
 
     drive(fake, steps)
 
@@ -314,3 +319,10 @@ def test_the_palette_for_the_colour_blind_replaces_each_colour_of_an_alarm():
         found.add(segment.style.bgcolor.name)
     assert len(found) == 5
     assert all(name.startswith("#") for name in found)
+
+
+def test_the_options_of_a_run_reach_its_dashboard():
+    """As arguments of the process that draws; the usual ones are not named."""
+    assert DashboardOptions().arguments() == []
+    asked = DashboardOptions(sound=True, palette=Palette.COLOUR_BLIND, flash=False)
+    assert asked.arguments() == ["--sound", "--palette", "colour-blind", "--no-flash"]

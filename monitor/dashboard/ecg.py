@@ -158,8 +158,7 @@ def _title(stream: StreamState, signal: StreamSignal, seconds: float, scale: Sca
     if status is not None and scale is not None:
         title.append(f"  {number(status.fs_hz, 'g')} Hz", MUTED)
     if scale is not None and scale.gain:
-        gain = "" if signal.leads else f"  {scale.gain:g} mm/mV"
-        title.append(f"  {SPEED_MM_S} mm/s{gain}", MUTED)
+        title.append(f"  {SPEED_MM_S} mm/s", MUTED)
     elif scale is not None:
         title.append(f"  {seconds:g} s", MUTED)
     return title

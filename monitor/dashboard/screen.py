@@ -1,9 +1,9 @@
-"""The dashboard as a whole: a pure `render` of what was received and of what a person wants to see.
+"""The dashboard as a whole: a pure `picture` of what was received, as a person wants to see it.
 
 Everything shown is in a `DashboardState` and a `View`. Ages are computed from the time that is
-passed to `render`, so the picture shows when messages stop. Sizes are (columns, rows) in cells.
+passed to it, so the picture shows when messages stop. Sizes are (columns, rows) in cells.
 
-`render` is pure; `export_svg` writes. Not thread-safe.
+`picture` and `render` are pure; `export_svg` writes. Not thread-safe.
 """
 
 import re
@@ -98,6 +98,14 @@ _NO_CHOICE: Final = View()
 def render(
     dashboard: DashboardState, size: tuple[int, int], now: float, view: View = _NO_CHOICE
 ) -> Text:
+    """Return the lines of `picture` as one text."""
+    lines = picture(dashboard, size, now, view)
+    return Text("\n", no_wrap=True, overflow="crop", end="").join(lines)
+
+
+def picture(
+    dashboard: DashboardState, size: tuple[int, int], now: float, view: View = _NO_CHOICE
+) -> Block:
     """Return the whole picture at time ``now``: exactly ``rows`` lines of ``columns`` cells.
 
     Args:
@@ -123,8 +131,7 @@ def render(
             for line in body:
                 line.stylize(MUTED)  # nothing here is live
         lines += fit_block(body, width, space)
-    lines += footer
-    return Text("\n", no_wrap=True, overflow="crop", end="").join(lines)
+    return lines + footer
 
 
 def _banner_lines(height: int) -> int:

@@ -15,7 +15,7 @@ from textual.screen import Screen
 
 from monitor.dashboard.alarms import fastest_flash
 from monitor.dashboard.bell import Bells
-from monitor.dashboard.screen import patient_at, patients_of, render
+from monitor.dashboard.screen import patient_at, patients_of, picture
 from monitor.dashboard.state import DashboardState
 from monitor.dashboard.terminal.driver import StdoutDriver
 from monitor.dashboard.terminal.look import Look
@@ -95,7 +95,7 @@ class Dashboard(App[None], inherit_bindings=False):
         self._monitor = monitor
         self._bells = Bells() if sound else None
         self._clock = clock
-        self._picture = Picture(look)
+        self._picture = Picture(look, self._write)
         self._drawn_at = self._pressed_at = float("-inf")
         self._drawn: tuple[int, View] | None = None
 
@@ -143,7 +143,11 @@ class Dashboard(App[None], inherit_bindings=False):
         size = self._picture.size
         if size.width and size.height:
             self._drawn, self._drawn_at = (self.state.revision, self.view), now
-            self._picture.show(render(self.state, (size.width, size.height), now, self.view))
+            self._picture.show(picture(self.state, (size.width, size.height), now, self.view))
+
+    def _write(self, text: str) -> None:
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(text)
 
     def _ring(self) -> None:
         if self._bells is not None:

@@ -77,26 +77,37 @@ class Look:
         self._palette = _OKABE_ITO if palette is Palette.COLOUR_BLIND else {}
         self._colour = colour
         self._characters = characters
-        self._styles: dict[Style, Style] = {}
+        self._styles: dict[str | Style, Style] = {}
         self._console = Console(file=StringIO(), _environ={})
 
     def segments(self, line: Text) -> list[Segment]:
         """Return one line as segments."""
-        return [
-            Segment(self._characters_of(text), self._style(style or Style.null()))
-            for text, style, _ in line.render(self._console, end="")
-            if text
-        ]
+        plain, at, parts = line.plain, 0, []
+        for span in line.spans:
+            if span.start < at:  # one over others: seldom
+                rendered = line.render(self._console, end="")
+                parts = [(text, style or "") for text, style, _ in rendered if text]
+                at = len(plain)
+                break
+            if span.start > at:
+                parts.append((plain[at : span.start], ""))
+            if span.end > span.start:
+                parts.append((plain[span.start : span.end], span.style))
+            at = max(at, span.end)
+        if at < len(plain):
+            parts.append((plain[at:], ""))
+        return [Segment(self._characters_of(text), self._style(style)) for text, style in parts]
 
     def _characters_of(self, text: str) -> str:
         if self._characters or text.isascii():
             return text
         return "".join(map(plain_character, text))
 
-    def _style(self, style: Style) -> Style:
+    def _style(self, style: str | Style) -> Style:
         known = self._styles.get(style)
         if known is None:
-            known = self._styles[style] = self._translated(style)
+            own = self._console.get_style(style) if style else Style.null()
+            known = self._styles[style] = self._translated(own)
         return known
 
     def _translated(self, style: Style) -> Style:

@@ -1,5 +1,6 @@
 """The one widget of the dashboard: it shows a picture, and has only changed cells written."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
@@ -17,42 +18,50 @@ _APART: Final = 8
 
 
 class Picture(Widget, can_focus=True):
-    """Shows the lines that it was given last; all of the terminal's cells are its own."""
+    """Shows the lines that it was given last; all of the terminal's cells are its own.
+
+    Textual draws whole pictures. What has changed in one is written here: Textual would write each
+    line from its beginning to the last change.
+    """
 
     ALLOW_SELECT = False
     DEFAULT_CSS = "Picture { width: 100%; height: 100%; background: ansi_default; }"
 
-    def __init__(self, look: Look) -> None:
-        """Begin with nothing to show."""
+    def __init__(self, look: Look, write: Callable[[str], None]) -> None:
+        """Begin with nothing to show; ``write`` writes to the terminal."""
         super().__init__()
         self._look = look
+        self._write = write
         self._lines: list[Text] = []
         self._segments: list[list[Segment]] = []
 
-    def show(self, picture: Text) -> None:
-        """Show ``picture``, lines of exact width."""
-        lines = list(picture.split("\n"))
-        if len(lines) != len(self._lines):
+    def show(self, lines: list[Text]) -> None:
+        """Show ``lines`` of exact width."""
+        if len(lines) != len(self._lines) or lines[0].cell_len != self._lines[0].cell_len:
             self._lines, self._segments = lines, [self._look.segments(line) for line in lines]
             self.refresh()
             return
-        changed = []
+        written = []
         for row, (line, before) in enumerate(zip(lines, self._lines, strict=True)):
             if line == before:
                 continue
             segments = self._look.segments(line)
-            spans = changes(self._segments[row], segments)
-            changed += [Region(begin, row, end - begin, 1) for begin, end in spans]
-            self._segments[row] = split_at(segments, spans)
+            for begin, end in changes(self._segments[row], segments):
+                part = Strip(segments).crop(begin, end).render(self.app.console)
+                written.append(f"\x1b[{row + 1};{begin + 1}H{part}")
+            self._segments[row] = segments
         self._lines = lines
-        if changed:
-            self.refresh(*changed)
+        if written:
+            self._write("".join(written))
 
     def render_line(self, y: int) -> Strip:
         """Return one line."""
-        if y >= len(self._segments):
-            return Strip.blank(self.size.width)
-        return Strip(self._segments[y])
+        return Strip(self._segments[y] if y < len(self._segments) else [])
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return a part of the picture; nothing is kept of it, as it changes without Textual."""
+        lines = (self.render_line(y).adjust_cell_length(self.size.width) for y in crop.line_range)
+        return [line.crop(crop.x, crop.right) for line in lines]
 
 
 def changes(before: list[Segment], after: list[Segment]) -> list[tuple[int, int]]:
@@ -72,11 +81,3 @@ def changes(before: list[Segment], after: list[Segment]) -> list[tuple[int, int]
 
 def _cells(segments: list[Segment]) -> list[tuple[str, object]]:
     return [(char, style) for text, style, _ in segments for char in text]
-
-
-def split_at(segments: list[Segment], spans: list[tuple[int, int]]) -> list[Segment]:
-    """Return the same line in segments that end where the spans do: whole ones are written."""
-    cuts = [cut for span in spans for cut in span if cut > 0]
-    width = sum(segment.cell_length for segment in segments)
-    parts = Segment.divide(segments, [*(cut for cut in cuts if cut < width), width])
-    return [segment for part in parts for segment in part]

@@ -1,7 +1,6 @@
 """The program: each key and the mouse do on the screen what they do to the view."""
 
 import asyncio
-import itertools
 import time
 from functools import partial
 
@@ -13,11 +12,12 @@ from rich.text import Text
 from monitor.dashboard.options import DashboardOptions, Palette
 from monitor.dashboard.terminal.app import Dashboard, Monitor
 from monitor.dashboard.terminal.look import Look, has_every_character, plain_character
-from monitor.dashboard.terminal.picture import changes, split_at
+from monitor.dashboard.terminal.picture import changes
 from monitor.dashboard.view import View
 from pipeline.errors import EndpointError
 from pipeline.schema.public import Alert, Heartbeat, SignalStrip, Status
 from pipeline.schema.requests import Acknowledge, ControlReply, Show, Silence
+from tests.support.pseudo_terminal import Cells
 
 HEARTBEAT = Heartbeat(log_id="L", last_seq=0, low_water_seq=1)
 
@@ -256,13 +256,27 @@ LINES = [
 
 @pytest.mark.parametrize(("before", "after", "spans"), LINES)
 def test_only_changed_cells_are_written(before, after, spans):
-    """Close ones together; the segments end where they do."""
+    """Close ones together."""
     found = changes([Segment(before, Style())], [Segment(after, Style())])
     assert found == spans
-    parts = split_at([Segment(after, Style())], spans)
-    assert "".join(part.text for part in parts) == after
-    ends = set(itertools.accumulate(len(part.text) for part in parts))
-    assert {end for span in spans for end in span if end} <= ends
+
+
+def test_what_is_written_over_a_picture_gives_the_next_one():
+    """Cell by cell, whatever has changed."""
+    fake, written = Fake(*messages()), []
+
+    async def steps(app, pilot):
+        await until(pilot, lambda: "ASYSTOLE" in shown(app))
+        cells = Cells()
+        cells.write(("\x1b[1;1H" + shown(app)).encode())
+        app._picture._write = written.append
+        await pilot.press("right", "enter", "?")
+        await until(pilot, lambda: "acknowledge all alarms" in shown(app))
+        cells.write("".join(written).encode())
+        assert cells.text.split("\n") == shown(app).split("\n")
+
+    drive(fake, steps)
+    assert sum(map(len, written)) > 0
 
 
 def test_a_style_that_changes_is_a_change():

@@ -274,7 +274,9 @@ def _footer_keys(view: View, room: int) -> Text:
         wanted = ["help", "back", "scroll", "alarms", "ack", "end"]
     elif view.opened:
         wanted = ["help", "ack", "end", "back", "freeze", "silence", "ack all", "worst"]
-    line = Text(f" filter: {safe_text(view.words)} " if view.words else "", SELECTED)
+    line = Text()
+    if view.words:
+        line.append(f" filter: {safe_text(view.words)} ", SELECTED)
     for word in wanted:
         part = Text.assemble(" ", (words[word], "bold"), (f" {word} ", MUTED))
         if line.cell_len + part.cell_len > room:

@@ -84,7 +84,7 @@ class Look:
         """Return one line as segments."""
         plain, at, parts = line.plain, 0, []
         for span in line.spans:
-            if span.start < at:  # one over others: seldom
+            if span.start < at or line.style:  # one over others: seldom
                 rendered = line.render(self._console, end="")
                 parts = [(text, style or "") for text, style, _ in rendered if text]
                 at = len(plain)
@@ -95,7 +95,7 @@ class Look:
                 parts.append((plain[span.start : span.end], span.style))
             at = max(at, span.end)
         if at < len(plain):
-            parts.append((plain[at:], ""))
+            parts.append((plain[at:], line.style))
         return [Segment(self._characters_of(text), self._style(style)) for text, style in parts]
 
     def _characters_of(self, text: str) -> str:

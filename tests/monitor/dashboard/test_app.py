@@ -239,7 +239,7 @@ def test_names_are_never_markup():
 
     async def steps(app, pilot):
         await until(pilot, lambda: "[b]x[/b]" in shown(app))
-        await pilot.press("right", "enter", "a", "f")
+        await pilot.press("right", "enter", "f", "a")
         await until(pilot, lambda: "acknowledged" in shown(app))
         assert "\x1b" not in shown(app)
 

@@ -115,7 +115,8 @@ def strip_panel(
     stale = stream.is_stale(now)
     if not signal.end:
         title = _title(stream, signal, 0.0, None)
-        return box(title, Text(), centred(Text(WAITING, "bold"), inner, height - 2), width, height)
+        words = Text(WAITING, "bold") if frozen is None else Text(frozen.words, FROZEN)
+        return box(title, Text(), centred(words, inner, height - 2), width, height)
     plan = _arrange(signal, inner, max(height - 4, 1))
     traces = inner - plan.gutter
     end_s = signal.newest_s if frozen is None else frozen.end_s

@@ -11,7 +11,9 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from monitor.dashboard.screen import export_svg
 from monitor.dashboard.state import DashboardState
@@ -19,6 +21,7 @@ from monitor.run.session import run
 from monitor.run.summary import RunSummary
 from pipeline.schema.public import Received, Status
 from replay.demo import write_demo
+from replay.devices.synthetic import PatientConfig, SyntheticPatient
 
 _START_S: Final = 24
 _DRAW_AT_S: Final = 49.6
@@ -30,18 +33,20 @@ _SIZES: Final = {1: (120, 36), 16: (120, 36), 64: (160, 50)}
 _WARD_S: Final = 45.0
 """Then every patient is known, and alarms have come and gone."""
 
-_ILLS: Final = {
-    3: "ectopic=0.25",
-    6: "bpm=168",
-    10: "pause=0.15",
-    13: "leadoff=6",
-    14: "bpm=34",
-    21: "ectopic=0.1&sve=0.1",
-    29: "leadoff=4",
-    37: "sve=0.3",
-    44: "bpm=175",
-    50: "pause=0.1",
-    58: "ectopic=0.3",
+_FS_HZ: Final = 250.0
+
+_ILLS: Final[dict[int, dict[str, Any]]] = {
+    3: {"ectopic": 0.25},
+    6: {"bpm": 168.0},
+    10: {"pause": 0.15},
+    13: {"leadoff": 6.0},
+    14: {"bpm": 34.0},
+    21: {"ectopic": 0.1, "sve": 0.1},
+    29: {"leadoff": 4.0},
+    37: {"sve": 0.3},
+    44: {"bpm": 175.0},
+    50: {"pause": 0.1},
+    58: {"ectopic": 0.3},
 }
 """What some patients have, by their number."""
 
@@ -55,18 +60,18 @@ class PictureReporter:
         """Draw in ``size`` cells into ``path`` once the signal has come to ``at_s``."""
         self._path, self._size, self._at_s = path, size, at_s
         self._dashboard = DashboardState(time.monotonic())
-        self._time_s = 0.0
+        self._times_s: dict[str, float] = {}
         self._drawn = False
 
     def receive(self, message: Received) -> None:
         """Take one message."""
         self._dashboard.receive(message, time.monotonic())
         if isinstance(message, Status):
-            self._time_s = message.time_s
+            self._times_s[message.stream] = message.time_s
 
     def update(self) -> None:
         """Draw the picture at its time."""
-        if not self._drawn and self._time_s >= self._at_s:
+        if not self._drawn and max(self._times_s.values(), default=0.0) >= self._at_s:
             export_svg(self._dashboard, self._size, self._path, time.monotonic())
             self._drawn = True
 
@@ -88,16 +93,18 @@ def draw_demo(path: Path) -> None:
 
 
 def draw_ward(path: Path, patients: int) -> None:
-    """Monitor so many synthetic patients in real time and write the picture to ``path``."""
-    devices = []
-    for n in range(1, patients + 1):
-        usual = f"bpm={58 + 7 * n % 34}"
-        ill = _ILLS.get(n, usual)
-        words = ill if "bpm" in ill else f"{usual}&{ill}"
-        devices += ["--device", f"synthetic:?{words}&seed={n}&fs=250&name=bed-{n:02}"]
+    """Replay so many synthetic patients in real time and write the picture to ``path``."""
     with tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):
+        ward = Path(folder) / "ward"
+        ward.mkdir()
+        for n in range(1, patients + 1):
+            usual: dict[str, Any] = {"bpm": 58.0 + 7 * n % 34}
+            config = PatientConfig(fs=_FS_HZ, seed=n, **usual | _ILLS.get(n, {}))
+            signal = SyntheticPatient(config).generate(int((_WARD_S + 30) * _FS_HZ))
+            mv = np.where(signal.flags, np.nan, signal.samples)
+            np.savetxt(ward / f"bed-{n:02}.csv", mv, "%.3f", header="II (mV)", comments="")
         run(
-            devices,
+            [str(ward), "--speed", "1", "--start", "0", "--fs", f"{_FS_HZ:g}"],
             port=0,
             log=Path(folder) / "log.sqlite",
             reporter=_LastPicture(path, _SIZES[patients], _WARD_S),

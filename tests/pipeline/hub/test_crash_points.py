@@ -25,6 +25,12 @@ def signal() -> NDArray[np.float32]:
     return patient.generate(180 * 360).samples
 
 
+@pytest.fixture(scope="module")
+def expected(signal: NDArray[np.float32]) -> dict[str, tuple[list[tuple[object, ...]], int]]:
+    """Return beats and alerts of both streams in one process."""
+    return {name: oracle(name, signal) for name in ("a", "b")}
+
+
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[HubProcess]:
     """A hub that runs, and is killed afterwards."""
@@ -42,10 +48,13 @@ SLOW = [(p, w) for p in sorted(POINTS) for w in ("before", "after") if (p, w) no
     ("point", "when"), [*QUICK, *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW)]
 )
 def test_death_at_any_point_changes_nothing(
-    hub: HubProcess, signal: NDArray[np.float32], point: str, when: str
+    hub: HubProcess,
+    signal: NDArray[np.float32],
+    expected: dict[str, tuple[list[tuple[object, ...]], int]],
+    point: str,
+    when: str,
 ) -> None:
     """Killed three times at one point, the same beats and alerts as never killed."""
-    expected = {name: oracle(name, signal) for name in ("a", "b")}
     history = History(hub)
     hub.kill()
     passings = {"strips": 2, "snapshot": 3, "commit": 12, "within": 12}.get(point, 40)

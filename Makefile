@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 
-.PHONY: help demo docs release test test-slow check lint soak nightly kills bytes cluster bench figures weights cards stress alarms picture pictures lock clean
+.PHONY: help demo docs release test test-slow check lint soak nightly kills bytes cluster bench figures weights cards stress alarms picture pictures wall-pictures pages lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -122,6 +122,7 @@ stress: $(READY) ## Measure noise, troubled leads and faults of streams; write d
 alarms: $(READY) ## Measure the alarms on every database that is there; write docs/alarms.md
 	$(BIN)/monitor evaluate alarms --pictures docs --report docs/alarms.md
 
+# As root: CHROMIUM='chromium --no-sandbox'.
 CHROMIUM ?= chromium
 
 picture: $(READY) ## Draw the README's picture of the dashboard
@@ -132,12 +133,13 @@ pictures: picture $(READY) ## Draw the dashboard of 1, 16 and 64 patients as SVG
 	$(BIN)/python -m monitor.measure.picture 64 docs/ward_64.svg
 	for name in dashboard ward_16 ward_64; do \
 		size=$$(sed -nE 's/.*viewBox="0 0 ([0-9]+)[.0-9]* ([0-9]+)[.0-9]*".*/\1,\2/p' docs/$$name.svg | head -1); \
-		$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=$$size \
+		$(CHROMIUM) --headless --disable-gpu --hide-scrollbars --window-size=$$size \
 			--screenshot=docs/$$name.png docs/$$name.svg || exit 1; done
 
-# Needs Chromium and poppler's pdftoppm; as root, CHROMIUM='chromium --no-sandbox'.
-CHROMIUM ?= chromium
+wall-pictures: $(READY) ## Draw the pictures of docs/wall.md, with /usr/bin/chromium
+	$(BIN)/python -m tests.support.wall_pictures docs
 
+# Needs poppler's pdftoppm as well.
 pages: $(READY) ## Draw two pages of the report of the demo record
 	mkdir -p build
 	$(BIN)/monitor report demo --out build/demo.html

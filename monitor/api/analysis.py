@@ -15,7 +15,7 @@ from monitor.api.run import StreamRun
 from monitor.api.summary import AmplitudeNote, Summary, summary_of
 from monitor.api.trend_table import trend_table
 from monitor.api.wfdb_records import WfdbRecord, of_wfdb
-from pipeline.schema.public import BeatNote, Trend
+from pipeline.schema.public import Trend
 from pipeline.stream.embedded import Outcome
 from replay.files.recordings import LEAST_S
 
@@ -162,16 +162,19 @@ def analysis_of(
         recording.name, recording.fs_hz, recording.leads,
         alarms=alarms, false_alerts_per_hour=false_alerts_per_hour,
     )  # fmt: skip
-    notes, book, trends = list[BeatNote](), AlarmBook(recording.start), list[Trend]()
+    offsets_s = [offset / recording.fs_hz for offset in recording.offsets]
+    book, trends = AlarmBook(recording.start, offsets_s), list[Trend]()
+    beat_book = BeatBook(recording.start, recording.offsets, recording.fs_hz)
     amplitude = AmplitudeNote(recording.fs_hz)
-    for outcome in _outcomes(run, recording, amplitude):
-        notes += outcome.beats
+    for end_s, outcome in _outcomes(run, recording, amplitude):
+        beat_book.take(outcome.beats)
         trends += outcome.trends
         for alert in outcome.alerts:
             book.take(alert)
         on_progress(end_s)
     beats, found = beat_book.table(), book.alarms
-    rhythms = rhythms_in(found)
+    pauses_s = [(a / recording.fs_hz, b / recording.fs_hz) for a, b in recording.pauses]
+    rhythms = rhythms_in(found, pauses_s, recording.start)
     summary = summary_of(
         name=recording.name,
         start=recording.start,
@@ -184,7 +187,7 @@ def analysis_of(
         atrial_fibrillation=run.atrial_fibrillation,
         notes=[text for text in (recording.note, amplitude.text) if text],
     )
-    table = trend_table(trends, recording.start)
+    table = trend_table(trends, recording.start, recording.offsets, recording.fs_hz)
     return Analysis(recording, beats, found, rhythms, summary, table)
 
 

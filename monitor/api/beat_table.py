@@ -89,6 +89,30 @@ class BeatTable(np.ndarray[Any, Any]):
         return table.view(cls)
 
 
+class BeatBook:
+    """Gathers the beats of a long recording: a note takes ten times the memory of an entry."""
+
+    def __init__(
+        self, start: datetime | None, offsets: Sequence[int] = (0,), fs_hz: float = 1.0
+    ) -> None:
+        """Begin before the first beat; the arguments are those of `BeatTable.of`."""
+        self._facts = (start, offsets, fs_hz)
+        self._notes: list[BeatNote] = []
+        self._tables: list[BeatTable] = []
+
+    def take(self, notes: Sequence[BeatNote]) -> None:
+        """Add beats, in order."""
+        self._notes += notes
+        if len(self._notes) >= _NOTES_KEPT:
+            self._tables.append(BeatTable.of(self._notes, *self._facts))
+            self._notes = []
+
+    def table(self) -> BeatTable:
+        """Return all of them: the table that `BeatTable.of` makes of all notes."""
+        last = BeatTable.of(self._notes, *self._facts)
+        return np.concatenate([*self._tables, last]).view(BeatTable) if self._tables else last
+
+
 def dates_of(times_s: NDArray[np.float64], start: datetime | None) -> NDArray[np.datetime64]:
     """Return datetime64[us] of times of a signal, UTC; NaT where no start is known."""
     if start is None:

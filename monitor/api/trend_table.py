@@ -24,8 +24,15 @@ FIELDS: Final = (
 )  # fmt: skip
 
 
-def trend_table(trends: Sequence[Trend], start: datetime | None) -> NDArray[Any]:
+def trend_table(
+    trends: Sequence[Trend],
+    start: datetime | None,
+    offsets: Sequence[int] = (0,),
+    fs_hz: float = 1.0,
+) -> NDArray[Any]:
     """Return the trends of a signal that began at ``start`` as a structured array.
+
+    ``offsets`` are what is added to the positions of each epoch, at a rate of ``fs_hz``.
 
     The fields are those of `Trend`, in another order; ``time`` is when the minute began, NaT where
     no start is known; ``N``, ``S``, ``V`` and ``F`` count the beats of each class. What is not
@@ -34,6 +41,10 @@ def trend_table(trends: Sequence[Trend], start: datetime | None) -> NDArray[Any]
     table = np.zeros(len(trends), dtype=list(FIELDS))
     for name in ("time_s", "sample", *_COUNTS):
         table[name] = [getattr(trend, name) for trend in trends]
+    if any(offsets):
+        added = np.array(offsets)[[trend.epoch for trend in trends]]
+        table["sample"] += added
+        table["time_s"] = np.round(table["time_s"] + added / fs_hz, 4)
     for name in _NUMBERS:
         values = [getattr(trend, name) for trend in trends]
         table[name] = [np.nan if value is None else value for value in values]

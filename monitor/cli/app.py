@@ -59,6 +59,8 @@ from monitor.cli.running_monitor import running_monitor_app
 from monitor.cli.scan import scan_app
 from monitor.cli.single_processes import single_process_app
 from monitor.cli.train import train_app
+from monitor.cli.usage import UsageError, report_usage
+from monitor.cli.wall import wall_app
 from monitor.dashboard.options import DashboardOptions, Palette
 from monitor.log_format import LogFormat, report_line
 from monitor.machine_faults import machine_fault

@@ -65,7 +65,7 @@ def monitor_devices(
     named = [] if pseudonyms is None else ["--pseudonyms", str(pseudonyms)]
     leads = [] if lead is None else ["--lead", lead]
     reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, look=look)
-    named += [word for one in chosen_devices(devices) for word in ("--device", one)]
+    named += [word for one in addresses for word in ("--device", one)]
     run(
         [*leads, *named],
         port=port,

@@ -82,7 +82,7 @@ def report_records(
     """
     found, skipped = find_leads(records, lead, stated, recursive=recursive)
     settings = load_alarm_settings(alarms)
-    paths = [one.header.path for one in found]
+    paths = [one.file for one in found]
     names = unique_names([safe_text(path.stem) for path in paths], paths)
     places = places_of(names, out, wanted=out is not None or printed is Printed.NOTHING)
     report_leads(found)
@@ -101,21 +101,14 @@ def report_records(
 
     def work(n: int) -> _Reported:
         one = found[n]
-        recording = replace(of_record(one.header, one.indices, one.why), name=names[n])
-
-        def on_progress(time_s: float) -> None:
-            if len(found) == 1:
-                whole = round(recording.duration_s / 60)
-                progress.update(
-                    task, total=whole, completed=int(time_s / 60), description="minutes"
-                )
-
         try:
+            recording = replace(of_found(one), name=names[n])
+            minutes = round(recording.duration_s / 60)
             analysis = analysis_of(
                 recording,
                 alarms=alarms,
                 false_alerts_per_hour=false_alerts_per_hour,
-                on_progress=on_progress,
+                on_progress=lambda time_s: show_minutes(time_s, minutes),
             )
         except (ValueError, InputError) as error:
             return _Reported([], "", str(error))
@@ -137,12 +130,6 @@ def report_records(
             progress.advance(task)
     if faults == len(found):
         raise InputError(f"none of the {faults} records could be reported")
-
-
-def _segments(found: FoundLeads) -> list[FoundLeads]:
-    """Return the segments of a recording as records, one a day; another record as it is."""
-    headers = map(dated_header, found.segments)
-    return [replace(found, header=header, segments=()) for header in headers] or [found]
 
 
 def unique_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:

@@ -347,7 +347,7 @@ class Worker:
     # --- the group ---------------------------------------------------------------------------
 
     def _on_assign(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
-        from confluent_kafka import OFFSET_END, TopicPartition
+        from confluent_kafka import OFFSET_END
 
         starts: dict[int, int] = {}
         try:
@@ -361,12 +361,9 @@ class Worker:
             if not self._stop():
                 raise
         # Also those that are not taken over: the library gives back all of them, or fails.
-        member.incremental_assign(
-            [
-                TopicPartition(one.topic, one.partition, starts.get(one.partition, OFFSET_END))
-                for one in partitions
-            ]
-        )
+        for one in partitions:
+            one.offset = starts.get(one.partition, OFFSET_END)
+        member.incremental_assign(partitions)
         self._tell("has taken", list(starts))
 
     def _on_revoke(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:

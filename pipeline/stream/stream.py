@@ -280,9 +280,7 @@ class Stream:
 
     def drain(self) -> list[BeatReport]:
         """Return the beats that can be published now, in order; stops at one without a score."""
-        if not self.beats.pending:
-            return []  # nearly always, when chunks are short
-        return [self._report(beat) for beat in self.beats.drain()]
+        return [self._report(beat) for beat in self.beats.drain()] if self.beats.pending else []
 
     def close(self) -> list[Alert]:
         """Return the alerts that end the alarms, after the last beat was published."""

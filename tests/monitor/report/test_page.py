@@ -72,7 +72,7 @@ def hostile_page(request: pytest.FixtureRequest, night: monitor.Analysis) -> str
         night.summary, name=HOSTILE, leads=(HOSTILE, "V1"), notes=[HOSTILE]
     )
     found = monitor.Analysis(
-        night._recording, night.beats, [*night.alarms, alarm], night.rhythms, summary
+        night._recording, night.beats, [*night.alarms, alarm], night.rhythms, summary, night.trends
     )
     return page(content_of(found, DEFAULTS, HOSTILE), found)
 

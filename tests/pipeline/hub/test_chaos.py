@@ -101,7 +101,7 @@ def test_killed_again_and_again_nothing_is_lost_or_published_twice(
     rng = random.Random(1)
     patient = SyntheticPatient(PatientConfig(bpm=75, ectopic=0.02, pause=0.002, seed=11))
     x = patient.generate(round(seconds * SPEED * 360)).samples
-    alerts, beats = oracle("s", x)
+    alerts, beats, _ = oracle("s", x)
     names = [f"s{n}" for n in range(streams)]
     hub = HubProcess(tmp_path / "log", snapshot_events=64)
     hub.start()

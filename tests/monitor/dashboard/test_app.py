@@ -210,6 +210,7 @@ def test_a_monitor_that_does_not_answer_is_named():
     fake.fails = EndpointError("nothing answers [/x]")
 
     async def steps(app, pilot):
+        await until(pilot, lambda: "ASYSTOLE  b" in shown(app))
         await pilot.press("a")
         await until(pilot, lambda: "nothing answers [/x]" in shown(app))
 

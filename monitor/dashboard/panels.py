@@ -11,8 +11,9 @@ from typing import Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from monitor.dashboard.layout import MUTED, STALE, Block, box, fit, spread, wrapped
+from monitor.dashboard.layout import MUTED, SELECTED, STALE, Block, box, fit, spread, wrapped
 from monitor.dashboard.state import DashboardState, StreamState
+from monitor.dashboard.view import HIGH, LOW, LimitChoice
 from monitor.text import number, safe_text
 from pipeline.schema.public import Status
 
@@ -141,6 +142,27 @@ def vitals_lines(stream: StreamState, now: float, width: int) -> Block:
     for label, value in health_facts(stream, now):
         second.append(f"{label} ", MUTED).append(f"{value}  ")
     return [fit(first, width), fit(second, width)]
+
+
+def limits_panel(limits: LimitChoice, width: int, height: int) -> Block:
+    """Return the limits that are being chosen, with those in force, and the keys for it.
+
+    It has at most five lines, and no frame where there is no room for one.
+    """
+    lines = []
+    for word, name in (("low", LOW), ("high", HIGH)):
+        before, after = limits.in_force[name], limits.chosen[name]
+        shown = f" {word:<4} {number(before, 'g'):>4} bpm "
+        if limits.default:
+            shown += "→ default "
+        elif after != before:
+            shown += f"→ {number(after, 'g')} bpm "
+        lines.append(Text.assemble((shown, SELECTED if name == limits.name else "")))
+    lines.append(Text(" ↑↓ low or high  ←→ or - + by 5 bpm  d default", MUTED))
+    if height < 5 or width < 12:
+        return [fit(line, width) for line in lines[:height]]
+    title = Text(f"heart rate limits of {safe_text(limits.stream)}", "bold")
+    return box(title, Text(), lines, width, 5)
 
 
 def health_facts(stream: StreamState, now: float) -> list[tuple[str, str]]:

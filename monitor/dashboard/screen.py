@@ -31,7 +31,13 @@ from monitor.dashboard.layout import (
     fit_block,
     spread,
 )
-from monitor.dashboard.panels import health_panel, streams_panel, vitals_lines, vitals_panel
+from monitor.dashboard.panels import (
+    health_panel,
+    limits_panel,
+    streams_panel,
+    vitals_lines,
+    vitals_panel,
+)
 from monitor.dashboard.state import DashboardState, StreamState
 from monitor.dashboard.tiles import Grid, ends_of, grid_of, moment_of, tiles_block
 from monitor.dashboard.view import KEYS, Patients, View
@@ -130,7 +136,8 @@ def picture(
         if dashboard.is_silent(now):
             for line in body:
                 line.stylize(MUTED)  # nothing here is live
-        lines += fit_block(body, width, space)
+        panel = [] if view.limits is None else limits_panel(view.limits, width, space)
+        lines += fit_block(body, width, space - len(panel)) + panel
     return lines + footer
 
 
@@ -190,8 +197,9 @@ def patients_of(
     """Return what `monitor.dashboard.view.press` must know of the picture of this size."""
     shown = _Shown.of(dashboard, view, size)
     ends = ends_of(dashboard)
-    kept, alarms = 0.0, set()
+    kept, alarms, status = 0.0, set(), None
     if shown.stream is not None:
+        status = shown.stream.status
         name, signal = shown.stream.name, shown.stream.signal
         _, end_s = (view.frozen or ends).get(name, (0, 0.0))
         kept = max(0.0, end_s - signal.oldest_s - 1.0)
@@ -206,6 +214,7 @@ def patients_of(
         kept_s=kept,
         alarms=tuple(sorted(alarms)),
         silenced=dashboard.silenced_s(now) > 0,
+        limits={} if status is None else status.limits,
     )
 
 
@@ -261,6 +270,8 @@ def _footer(view: View, width: int, space: int) -> Block:
         keys = Text.assemble(" ", (" q again ends the whole run; any other key: no ", SELECTED))
     elif view.said:
         keys = Text.assemble(" ", (safe_text(view.said, 128), "bold"))
+    elif view.limits is not None:
+        keys = Text(" Enter sends, Esc leaves", MUTED)
     else:
         keys = _footer_keys(view, room)
     return [spread(keys, notice, width)]
@@ -269,11 +280,12 @@ def _footer(view: View, width: int, space: int) -> Block:
 def _footer_keys(view: View, room: int) -> Text:
     """Return as many keys as fit, the most important first."""
     words = {word: key for key, word, _ in KEYS}
-    wanted = ["help", "ack", "end", "freeze", "silence", "open", "ack all", "filter", "worst"]
+    wanted = ["help", "ack", "end", "freeze", "silence", "open", "ack all", "filter"]
+    wanted += ["worst", "limits"]
     if view.frozen is not None:
         wanted = ["help", "back", "scroll", "alarms", "ack", "end"]
     elif view.opened:
-        wanted = ["help", "ack", "end", "back", "freeze", "silence", "ack all", "worst"]
+        wanted = ["help", "ack", "end", "back", "freeze", "silence", "ack all", "worst", "limits"]
     line = Text()
     if view.words:
         line.append(f" filter: {safe_text(view.words)} ", SELECTED)
@@ -309,9 +321,9 @@ def _body(
 def _help(width: int, height: int) -> Block:
     """Return the keys and what each does."""
     lines = [Text.assemble((f"{key:>10}  ", "bold"), (meaning, "")) for key, _, meaning in KEYS]
-    if height < 3 or width < _NARROWEST:
+    if height < len(lines) + 2 or width < _NARROWEST:
         return lines
-    return box(Text("keys", "bold"), Text(), lines, width, min(height, len(lines) + 2))
+    return box(Text("keys", "bold"), Text(), lines, width, len(lines) + 2)
 
 
 def _one_patient(

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from pipeline.alarms.settings import RANGES
 from pipeline.schema.public import SignalStrip
-from pipeline.schema.requests import Acknowledge, Show, Silence
+from pipeline.schema.requests import Acknowledge, Limits, Show, Silence
 
 TILES: Final = (4, 16, 64)
 """How many patients a page may have, in as many columns as rows."""
@@ -17,6 +18,10 @@ TILES: Final = (4, 16, 64)
 SILENCE_S: Final = 120.0
 
 _LONGEST_FILTER: Final = 20
+
+LOW: Final = "heart_rate_low_bpm"
+HIGH: Final = "heart_rate_high_bpm"
+_LIMIT_STEP_BPM: Final = 5.0
 
 KEYS: Final = (
     ("?", "help", "this help; any key closes it"),
@@ -26,6 +31,7 @@ KEYS: Final = (
     ("a", "ack", "acknowledge the alarms of the selected patient"),
     ("A", "ack all", "acknowledge all alarms"),
     ("s", "silence", "no sound for two minutes; again: sound on"),
+    ("l", "limits", "change the limits of the heart rate of the selected patient"),
     ("f", "freeze", "freeze the signal, Space does, too; alarms and figures go on"),
     ("[ ]", "scroll", "in a frozen picture: ten seconds back or on; ← →: one"),
     (
@@ -47,7 +53,22 @@ class Quit:
     """End the dashboard, or the run that it belongs to."""
 
 
-Request = Acknowledge | Silence | Show | Quit
+Request = Acknowledge | Limits | Silence | Show | Quit
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChoice:
+    """The limits of the heart rate that a person chooses for one patient, before they are sent."""
+
+    stream: str
+    in_force: Mapping[str, float]
+    """`LOW` and `HIGH` when the panel was opened, in bpm."""
+    chosen: Mapping[str, float]
+    """The same, as they are to be."""
+    default: bool = False
+    """Whether the limits of all patients are chosen instead."""
+    name: str = LOW
+    """The limit that the keys change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +94,8 @@ class View:
     """The number of the alert whose signal is wanted from the monitor; 0 for none."""
     strip: SignalStrip | None = None
     """That signal, once it has come."""
+    limits: LimitChoice | None = None
+    """The limits that are being chosen; None while their panel is closed."""
     help: bool = False
     of_run: bool = False
     """Whether to quit is to end a run: then it has to be asked for twice."""
@@ -103,6 +126,8 @@ class Patients:
     alarms: tuple[int, ...] = ()
     """The numbers of the selected one's alerts, the oldest first."""
     silenced: bool = False
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Those in force for the selected one, by name."""
 
 
 def press(view: View, key: str, patients: Patients) -> tuple[View, Request | None]:
@@ -115,6 +140,8 @@ def press(view: View, key: str, patients: Patients) -> tuple[View, Request | Non
     """
     if view.typing:
         return _type(view, key), None
+    if view.limits is not None:
+        return _choose_limits(view, view.limits, key)
     if view.help:
         return replace(view, help=False), None
     leaving, view = view.leaving, replace(view, said="", leaving=False)
@@ -163,6 +190,46 @@ def _ask(view: View, key: str, patients: Patients) -> tuple[View, Request | None
     return view, Acknowledge(stream=patients.selected)
 
 
+def _open_limits(view: View, patients: Patients) -> View:
+    """Return the view with the panel of the limits of the selected patient."""
+    if not {LOW, HIGH} <= patients.limits.keys():
+        return replace(view, said="no limits of a selected patient are known here")
+    now = {name: patients.limits[name] for name in (LOW, HIGH)}
+    return replace(view, limits=LimitChoice(stream=patients.selected, in_force=now, chosen=now))
+
+
+_LIMIT_STEPS: Final = {"left": -1, "-": -1, "right": 1, "+": 1}
+
+
+def _choose_limits(view: View, limits: LimitChoice, key: str) -> tuple[View, Request | None]:
+    """Return the view after a key in the panel of the limits, and what `Enter` asks for."""
+    if key == "escape":
+        return replace(view, limits=None), None
+    if key == "enter":
+        request = _limits_request(limits)
+        said = "" if request else "no limit was changed"
+        return replace(view, limits=None, said=said), request
+    if key in ("up", "down"):
+        limits = replace(limits, name=LOW if key == "up" else HIGH)
+    elif key == "d":
+        limits = replace(limits, chosen=limits.in_force, default=True)
+    elif key in _LIMIT_STEPS:
+        least, most = RANGES[limits.name]
+        bpm = limits.chosen[limits.name] + _LIMIT_STEPS[key] * _LIMIT_STEP_BPM
+        chosen = {**limits.chosen, limits.name: max(least, min(bpm, most))}
+        if chosen[LOW] < chosen[HIGH]:
+            limits = replace(limits, chosen=chosen, default=False)
+    return replace(view, limits=limits, said=""), None
+
+
+def _limits_request(limits: LimitChoice) -> Limits | None:
+    """Return the request for what was chosen: only what differs becomes the patient's own."""
+    if limits.default:
+        return Limits(stream=limits.stream, default=True)
+    changed = {name: bpm for name, bpm in limits.chosen.items() if bpm != limits.in_force[name]}
+    return Limits(stream=limits.stream, limits=changed) if changed else None
+
+
 def _go_to_alarm(view: View, key: str, patients: Patients) -> tuple[View, Request | None]:
     """Return the view that waits for the signal of another alarm."""
     if key == "p":
@@ -197,6 +264,8 @@ def _change(view: View, key: str, patients: Patients) -> View:
         return replace(view, help=True)
     if key == "/":
         return replace(view, typing=True)
+    if key == "l":
+        return _open_limits(view, patients)
     if key == "enter" and patients.selected:
         return replace(view, opened=True, selected=patients.selected)
     if key in ("f", "space", " "):
@@ -223,9 +292,12 @@ def _back(view: View) -> View:
 
 
 def click(view: View, name: str, patients: Patients) -> View:
-    """Return the view after a click on a patient: it is selected, or opened if it was."""
-    if view.help:
-        return replace(view, help=False)
+    """Return the view after a click on a patient: it is selected, or opened if it was.
+
+    While the help or the panel of the limits is open, a click closes that and does nothing else.
+    """
+    if view.help or view.limits is not None:
+        return replace(view, help=False, limits=None)
     if name not in patients.names:
         return view
     if name == view.selected:

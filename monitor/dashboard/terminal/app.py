@@ -24,7 +24,14 @@ from monitor.dashboard.view import Quit, View, click, press
 from monitor.text import safe_text
 from pipeline.errors import MonitorError
 from pipeline.schema.public import Received
-from pipeline.schema.requests import Acknowledge, ControlReply, ControlRequest, Show, Silence
+from pipeline.schema.requests import (
+    Acknowledge,
+    ControlReply,
+    ControlRequest,
+    Limits,
+    Show,
+    Silence,
+)
 
 FRAMES_PER_S: Final = 10
 """The highest rate of pictures."""
@@ -200,11 +207,11 @@ class Dashboard(App[None], inherit_bindings=False):
         self.interrupted = True
         self.exit()
 
-    def _ask(self, request: Acknowledge | Silence | Show) -> None:
+    def _ask(self, request: Acknowledge | Limits | Silence | Show) -> None:
         self.view = replace(self.view, said="asking the monitor ...")
         self.run_worker(lambda: self._answer(request), thread=True, exit_on_error=False)
 
-    def _answer(self, request: Acknowledge | Silence | Show) -> None:
+    def _answer(self, request: Acknowledge | Limits | Silence | Show) -> None:
         """Ask the monitor; runs in a thread."""
         try:
             reply = self._monitor.ask(request)
@@ -213,7 +220,7 @@ class Dashboard(App[None], inherit_bindings=False):
             return
         self.call_from_thread(self._take, request, reply)
 
-    def _take(self, request: Acknowledge | Silence | Show, reply: ControlReply) -> None:
+    def _take(self, request: Acknowledge | Limits | Silence | Show, reply: ControlReply) -> None:
         if isinstance(request, Show):
             if self.view.alarm == request.seq:
                 self.view = replace(self.view, strip=reply.strip)
@@ -222,6 +229,9 @@ class Dashboard(App[None], inherit_bindings=False):
         elif isinstance(request, Silence):
             seconds = f"no sound for {reply.silenced_s:g} s" if reply.silenced_s else "sound is on"
             self._say(seconds)
+        elif isinstance(request, Limits):
+            rest = "written to the cluster; an alert says the rest"
+            self._say(f"{request.stream}: {reply.alerts[0].reason if reply.alerts else rest}")
         else:
             kinds = {alert.kind.replace("_", " ") for alert in reply.alerts}
             of = f" of {request.stream}" if request.stream else ""

@@ -16,7 +16,7 @@ from monitor.dashboard.terminal.picture import changes
 from monitor.dashboard.view import View
 from pipeline.errors import EndpointError
 from pipeline.schema.public import Alert, Heartbeat, SignalStrip, Status
-from pipeline.schema.requests import Acknowledge, ControlReply, Show, Silence
+from pipeline.schema.requests import Acknowledge, ControlReply, Limits, Show, Silence
 from tests.support.pseudo_terminal import Cells
 
 HEARTBEAT = Heartbeat(log_id="L", last_seq=0, low_water_seq=1)
@@ -25,6 +25,7 @@ HEARTBEAT = Heartbeat(log_id="L", last_seq=0, low_water_seq=1)
 def messages(names=("a", "b", "c"), alarm="b"):
     """Return what a hub has sent of some patients, one in alarm."""
     fields = {"state": "normal", "fs_hz": 100.0, "sample": 6_000, "time_s": 60.0, "bpm": 60.0}
+    fields["limits"] = {"heart_rate_low_bpm": 50.0, "heart_rate_high_bpm": 120.0}
     yield HEARTBEAT
     for name in names:
         mv = [1.0 if i % 100 < 5 else 0.0 for i in range(6_000)]
@@ -55,6 +56,11 @@ class Fake:
             return ControlReply(strip=strip)
         if isinstance(request, Silence):
             return ControlReply(silenced_s=request.seconds)
+        if isinstance(request, Limits):
+            changed = {"kind": "limits_changed", "category": "technical", "priority": "low"}
+            changed |= {"seq": 8, "sample": 6_000, "time_s": 60.0, "episode": "l"}
+            reason = f"limits of this stream: {request.limits}"
+            return ControlReply(alerts=[Alert(stream=request.stream, reason=reason, **changed)])
         return ControlReply()
 
     def receive(self):
@@ -156,6 +162,32 @@ def test_every_key_does_on_the_screen_what_it_does_to_the_view():
     app = drive(fake, steps)
     assert app.interrupted
     assert app.failure is None
+
+
+def test_limits_of_the_selected_patient_are_chosen_and_sent():
+    """The alarm stays in sight meanwhile, and what the monitor answers is shown."""
+    fake = Fake(*messages())
+
+    async def steps(app, pilot):
+        see = partial(until, pilot)
+        await see(lambda: "ASYSTOLE  b" in shown(app))
+        await pilot.press("l")
+        await see(lambda: "heart rate limits of b" in shown(app))
+        assert "ASYSTOLE  b" in shown(app)
+        await pilot.press("down", "plus", "right")
+        await see(lambda: "120 bpm → 130 bpm" in shown(app))
+        await pilot.press("enter")
+        await see(lambda: "b: limits of this stream: {'heart_rate_high_bpm': 130.0}" in shown(app))
+        assert "heart rate limits of b" not in shown(app)
+        fake.fails = EndpointError("pause_s must be shorter")
+        await pilot.press("l", "d")
+        await see(lambda: "50 bpm → default" in shown(app))
+        await pilot.press("enter")
+        await see(lambda: "pause_s must be shorter" in shown(app))
+
+    drive(fake, steps)
+    changed = Limits(stream="b", limits={"heart_rate_high_bpm": 130.0})
+    assert fake.asked == [changed, Limits(stream="b", default=True)]
 
 
 def test_a_click_selects_a_patient_and_a_second_one_opens():

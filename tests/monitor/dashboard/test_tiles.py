@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from monitor.dashboard.screen import patient_at, patients_of, render
 from monitor.dashboard.tiles import grid_of
-from monitor.dashboard.view import View
+from monitor.dashboard.view import HIGH, LOW, LimitChoice, View
 from pipeline.schema.public import SignalStrip
 from tests.monitor.dashboard.test_screen import alert, filled, status
 
@@ -65,14 +65,23 @@ def test_each_cell_of_the_grid_is_of_one_tile(tiles, patients, width, height):
     tiles=st.sampled_from([0, 4, 16, 64]),
     frozen=st.booleans(),
     words=st.sampled_from(["", "p0", "high", "x"]),
-    typing=st.booleans(),
+    open_=st.sampled_from(["typing", "help", "limits", ""]),
 )
-def test_every_size_gives_a_picture_of_every_view(width, height, tiles, frozen, words, typing):
+def test_every_size_gives_a_picture_of_every_view(width, height, tiles, frozen, words, open_):
     """Lines are exact, and there is no exception."""
     dashboard = ward(9, p03="asystole")
     ends = patients_of(dashboard, View(), (80, 24), 10.0).ends
+    bpm = {LOW: 50.0, HIGH: 1e6}
+    limits = LimitChoice(stream="p03", in_force=bpm, chosen={**bpm, LOW: 47.5})
     view = View(
-        tiles=tiles, frozen=ends if frozen else None, back_s=2.0, words=words, typing=typing, page=7
+        tiles=tiles,
+        frozen=ends if frozen else None,
+        back_s=2.0,
+        words=words,
+        typing=open_ == "typing",
+        help=open_ == "help",
+        limits=limits if open_ == "limits" else None,
+        page=7,
     )
     lines = lines_of(dashboard, (width, height), view)
     assert len(lines) == height

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.dashboard.view import KEYS, Patients, Quit, View, click, press
-from pipeline.schema.requests import Acknowledge, Show, Silence
+from monitor.dashboard.view import HIGH, KEYS, LOW, Patients, Quit, View, click, press
+from pipeline.alarms.settings import AlarmSettings, with_limits
+from pipeline.schema.requests import Acknowledge, Limits, Show, Silence
 
 NAMES = tuple(f"p{n}" for n in range(10))
 WARD = Patients(
@@ -16,6 +17,7 @@ WARD = Patients(
     ends=dict.fromkeys(NAMES, (0, 60.0)),
     kept_s=40.0,
     alarms=(3, 8),
+    limits={LOW: 50.0, HIGH: 120.0},
 )
 
 
@@ -106,6 +108,61 @@ def test_a_frozen_picture_goes_from_alarm_to_alarm():
     assert after("f", "p", "left").alarm == 0
 
 
+@pytest.mark.parametrize(
+    ("keys", "request_"),
+    [
+        (["up", "left"], Limits(stream="p0", limits={LOW: 45.0})),
+        (["down", "right", "+"], Limits(stream="p0", limits={HIGH: 130.0})),
+        (["+", "down", "-"], Limits(stream="p0", limits={LOW: 55.0, HIGH: 115.0})),
+        (["left", "d"], Limits(stream="p0", default=True)),
+        (["d", "left"], Limits(stream="p0", limits={LOW: 45.0})),
+        (["left", "right"], None),
+        ([], None),
+    ],
+)
+def test_the_limits_that_were_changed_are_sent_in_one_request(keys, request_):
+    """The others stay what they are; `d` takes back all that the patient has of its own."""
+    assert asked("l", *keys, "enter") == request_
+    assert after("l", *keys, "enter").limits is None
+
+
+def test_nothing_is_sent_before_enter():
+    """Each key of the dashboard is one of the panel then, or does nothing."""
+    for key in [*"aAsqldf?/tw+-", "up", "down", "left", "right", "escape"]:
+        assert asked("l", "left", key) is None
+    assert after("l", "left", "escape") == View()
+    assert after("l", *"aAsqlf?/tw") == after("l")
+    assert click(after("l"), "p3", WARD) == View()
+
+
+def test_limits_stay_in_the_range_of_each_and_the_low_one_below_the_high_one():
+    """However often a key is pressed."""
+    wide = AlarmSettings(extreme_bradycardia_bpm=20.0, extreme_tachycardia_bpm=250.0)
+    found = set()
+    for name in ("up", "down"):
+        for key in "+-":
+            limits = after("l", name, *key * 60).limits.chosen
+            with_limits(wide, limits)
+            found.add((limits[LOW], limits[HIGH]))
+    assert found == {(20.0, 120.0), (115.0, 120.0), (50.0, 60.0), (50.0, 250.0)}
+
+
+def test_the_panel_is_of_the_patient_for_whom_it_was_opened():
+    """Another may have the worst alarm meanwhile."""
+    view = after("right", "l", "left")
+    other = replace(WARD, selected="p7", limits={LOW: 60.0, HIGH: 100.0})
+    _, request = press(view, "enter", other)
+    assert request == Limits(stream="p1", limits={LOW: 45.0})
+
+
+@pytest.mark.parametrize("limits", [{}, {LOW: 50.0}])
+def test_without_limits_in_force_there_is_no_panel(limits):
+    """As before the first status of a patient."""
+    view = after("l", patients=replace(WARD, limits=limits))
+    assert view.limits is None
+    assert "no limits" in view.said
+
+
 def test_what_is_typed_after_a_slash_filters_until_enter_or_escape():
     """Letters that are keys otherwise are letters there."""
     typing = after("/", "q", "a", "A", "space", "s", "backspace")
@@ -145,8 +202,8 @@ def test_other_keys_do_nothing():
 
 def test_no_patient_no_harm():
     """Each key before there is any."""
-    for view in (View(), View(frozen={}), View(opened=True), View(typing=True)):
-        for key in [*"?aAsfpn[]/twq ", "up", "down", "left", "right", "enter", "escape", "end"]:
+    for view in (View(), View(frozen={}), View(opened=True), View(typing=True), after("l")):
+        for key in [*"?aAslfpn[]/twqd+- ", "up", "down", "left", "right", "enter", "escape", "end"]:
             press(view, key, Patients())
 
 
@@ -163,4 +220,4 @@ def test_a_click_selects_and_a_second_one_opens():
 def test_every_key_has_its_help():
     """What `press` knows is in the list that `?` shows."""
     named = " ".join(key for key, _, _ in KEYS)
-    assert all(key in named for key in [*"?aAsfpn[]/twq", "Enter", "Esc", "PgUp"])
+    assert all(key in named for key in [*"?aAslfpn[]/twq", "Enter", "Esc", "PgUp"])

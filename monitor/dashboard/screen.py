@@ -257,7 +257,10 @@ def _header(
 
 
 def _footer(view: View, width: int, space: int) -> Block:
-    """Return the keys, or what became of the last one, and the notice, which is never cut."""
+    """Return the keys, or what became of the last one, and the notice, which is never cut.
+
+    An answer that is too long to stand beside the notice has the line above it.
+    """
     notice = Text(NOTICE + " ", MUTED)
     room = width - notice.cell_len - 1
     if room < _LEAST_KEYS:
@@ -270,6 +273,8 @@ def _footer(view: View, width: int, space: int) -> Block:
         keys = Text.assemble(" ", (" q again ends the whole run; any other key: no ", SELECTED))
     elif view.said:
         keys = Text.assemble(" ", (safe_text(view.said, 128), "bold"))
+        if keys.cell_len > room and space >= _WITH_BANNER:
+            return [fit(keys, width), spread(Text(), notice, width)]
     elif view.limits is not None:
         keys = Text(" Enter sends, Esc leaves", MUTED)
     else:

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from monitor.dashboard.screen import patient_at, patients_of, render
 from monitor.dashboard.tiles import grid_of
 from monitor.dashboard.view import HIGH, LOW, LimitChoice, View
+from pipeline.constants import NOTICE
 from pipeline.schema.public import SignalStrip
 from tests.monitor.dashboard.test_screen import alert, filled, status
 
@@ -65,7 +66,7 @@ def test_each_cell_of_the_grid_is_of_one_tile(tiles, patients, width, height):
     tiles=st.sampled_from([0, 4, 16, 64]),
     frozen=st.booleans(),
     words=st.sampled_from(["", "p0", "high", "x"]),
-    open_=st.sampled_from(["typing", "help", "limits", ""]),
+    open_=st.sampled_from(["typing", "help", "limits", "said", ""]),
 )
 def test_every_size_gives_a_picture_of_every_view(width, height, tiles, frozen, words, open_):
     """Lines are exact, and there is no exception."""
@@ -81,6 +82,7 @@ def test_every_size_gives_a_picture_of_every_view(width, height, tiles, frozen, 
         typing=open_ == "typing",
         help=open_ == "help",
         limits=limits if open_ == "limits" else None,
+        said="a long answer " * 9 if open_ == "said" else "",
         page=7,
     )
     lines = lines_of(dashboard, (width, height), view)
@@ -135,6 +137,15 @@ def test_a_click_finds_the_patient_that_is_drawn():
                 assert patient_at(dashboard, View(), size, (line.index(name), y + 2)) == name
     assert patient_at(dashboard, View(), size, (0, 0)) == ""
     assert patient_at(dashboard, View(opened=True), size, (5, 5)) == ""
+
+
+def test_an_answer_that_does_not_fit_beside_the_notice_stands_above_it():
+    """What to do about a refusal is at its end."""
+    view = View(said="the monitor says: heart_rate_high_bpm must not be above the other one")
+    for size in SIZES:
+        text = "\n".join(lines_of(ward(4), size, view)[-2:])
+        assert view.said in text
+        assert NOTICE in text
 
 
 def test_the_filter_is_of_names_and_of_priorities():

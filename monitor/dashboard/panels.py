@@ -115,7 +115,8 @@ def vitals_panel(stream: StreamState, now: float, width: int, height: int) -> Bl
 
 
 def _vitals_facts(stream: StreamState, status: Status | None) -> list[tuple[str, str]]:
-    facts = [("score", last_score(stream))]
+    # Without spaces: of the usual 80 columns it has 17.
+    facts = [("score", last_score(stream).replace(" ", ""))]
     if status is not None:
         facts += [
             ("beats", number(status.beats, ",d")),

@@ -252,7 +252,9 @@ def _header(
         name = "SYSTEM FAULT" if faulty.recorded else "NOT RECORDED"
         left.append("  ").append(f" {name}: {safe_text(faulty.fault, 128)} ", STALE)
     elif stream is not None and stream.status is not None:
-        left.append(f"  signal {clock(stream.status.time_s)}", MUTED)
+        signal = f"  signal {clock(stream.status.time_s)}"
+        if left.cell_len + len(signal) + right.cell_len < width:
+            left.append(signal, MUTED)
     return spread(left, right, width)
 
 
@@ -270,7 +272,7 @@ def _footer(view: View, width: int, space: int) -> Block:
         keys = Text.assemble(" filter: ", (f"{safe_text(view.words)}▏", SELECTED))
         keys.append("  Enter keeps, Esc clears", MUTED)
     elif view.leaving:
-        keys = Text.assemble(" ", (" q again ends the whole run; any other key: no ", SELECTED))
+        keys = Text.assemble(" ", (" q again ends the run, Esc does not ", SELECTED))
     elif view.said:
         keys = Text.assemble(" ", (safe_text(view.said, 128), "bold"))
         if keys.cell_len > room and space >= _WITH_BANNER:

@@ -34,11 +34,7 @@ KEYS: Final = (
     ("l", "limits", "change the limits of the heart rate of the selected patient"),
     ("f", "freeze", "freeze the signal, Space does, too; alarms and figures go on"),
     ("[ ]", "scroll", "in a frozen picture: ten seconds back or on; ← →: one"),
-    (
-        "p n",
-        "alarms",
-        "in a frozen picture: the signal of the previous or next alarm of the patient",
-    ),
+    ("p n", "alarms", "in a frozen picture: the patient's previous or next alarm"),
     ("/", "filter", "show patients by a part of the name, or by high, medium or low"),
     ("t", "tiles", "4, 16 or 64 patients on a page, or as many as fit"),
     ("PgUp PgDn", "page", "the next page of patients"),

@@ -234,8 +234,8 @@ class Dashboard(App[None], inherit_bindings=False):
             self._say(f"{request.stream}: {reply.alerts[0].reason if reply.alerts else rest}")
         else:
             kinds = {alert.kind.replace("_", " ") for alert in reply.alerts}
-            of = f" of {request.stream}" if request.stream else ""
-            self._say(f"acknowledged{of}: {', '.join(sorted(kinds)) or 'nothing'}")
+            whose = f"{request.stream}: " if request.stream else ""
+            self._say(f"{whose}acknowledged {', '.join(sorted(kinds)) or 'nothing'}")
 
     def _say(self, words: str) -> None:
         self.view = replace(self.view, said=safe_text(words, 128))

@@ -411,6 +411,13 @@ def test_scores_are_shown_with_their_threshold():
     assert lines[at].count("┄") == 11
 
 
+@pytest.mark.parametrize("view", [ONE, PAGE, View(help=True), View(leaving=True)])
+def test_80_columns_cut_no_words_of_the_program(view):
+    """Header, footer, help and the names of figures stand whole in the usual small terminal."""
+    lines = lines_of(filled(), (80, 24), view=view)
+    assert not [line for line in lines if re.search(r"\S…", line) and "LOW" not in line]
+
+
 def test_health_counts_what_was_lost():
     """Gap and duplicate samples, rejected frames and redelivered beats each have a line."""
     health = panel(lines_of(filled()), "health")

@@ -155,14 +155,19 @@ class Sweep {
   }
 
   // Take the largest gain at which the last seconds fit; return whether it is another one.
+  // Less than half a sweep may hold no QRS complex, and is not magnified.
   chooseGain(signal, head) {
     let most = 0;
+    let known = 0;
     for (let p = Math.max(0, head - this.span); p < head; p += 1) {
       const mv = Math.abs(signal.at(p));
+      if (Number.isNaN(mv)) continue;
+      known += 1;
       if (mv > most) most = mv;
     }
+    const highest = known < this.span / 2 ? 1 : GAINS[0];
     const fits = (gain) => most * MM_A_MV * gain * this.mm < 0.55 * this.height;
-    const wanted = GAINS.find((gain) => fits(gain) && (gain <= 1 || most > 0)) ?? GAINS.at(-1);
+    const wanted = GAINS.find((gain) => gain <= highest && fits(gain)) ?? GAINS.at(-1);
     const changed = wanted !== this.gain && most > 0;
     if (changed) this.gain = wanted;
     const scale = this.gain === 1 ? "" : `  ${MM_A_MV * this.gain} mm/mV`;

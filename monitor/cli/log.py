@@ -46,15 +46,16 @@ def export(
     """Write all alerts of a log, or all trends, into files that other programs read."""
     from monitor.commands.log import export_log, export_trends
 
-    if csv is None and json_lines is None and wfdb is None and parquet is None:
-        raise ConfigError(
-            "nothing to write: give --csv FILE, --json FILE, --parquet FILE or --wfdb FOLDER"
-        )
+    tables = csv is not None or json_lines is not None
     if trends:
-        if wfdb is not None or parquet is not None:
+        if wfdb is not None or parquet is not None or not tables:
             raise ConfigError("trends are written with --csv FILE or --json FILE")
         export_trends(log, csv_file=csv, json_lines=json_lines)
         return
+    if not tables and wfdb is None and parquet is None:
+        raise ConfigError(
+            "nothing to write: give --csv FILE, --json FILE, --parquet FILE or --wfdb FOLDER"
+        )
     export_log(log, csv_file=csv, json_lines=json_lines, wfdb=wfdb, parquet=parquet)
 
 

@@ -125,7 +125,7 @@ def test_every_key_does_on_the_screen_what_it_does_to_the_view():
         await see(lambda: "ASYSTOLE  b" in shown(app))
         await pilot.press("a")
         await see(lambda: Acknowledge(stream="b") in fake.asked)
-        await see(lambda: "acknowledged of b" in shown(app))
+        await see(lambda: "b: acknowledged" in shown(app))
         await pilot.press("A")
         await see(lambda: Acknowledge() in fake.asked)
         await pilot.press("s")

@@ -27,7 +27,7 @@ from pipeline.errors import ConfigError, EndpointError
 from tests.monitor.cli.test_app import exit_code
 from tests.support.certificates import make_certificate
 from tests.support.kafka import Process
-from tests.support.running import DEADLINE_S
+from tests.support.running import DEADLINE_S, until
 from tests.support.wall import Ward, alarm, running_wall
 
 
@@ -154,8 +154,15 @@ def test_a_page_from_elsewhere_gets_no_messages(url: str) -> None:
     live(url, origin=url).close()
 
 
+def knows_both(url: str) -> bool:
+    """Whether both patients have reached the wall, of which a viewer is sent all there are."""
+    with live(url) as viewer:
+        return len(receive(viewer, is_kind("patients"))["patients"]) == 2
+
+
 def test_a_viewer_is_sent_the_ward(url: str, ward: Ward) -> None:
     """Patients, trends and pulses; the signal of those that it shows, in order and whole."""
+    until(lambda: knows_both(url))
     with live(url) as viewer:
         trends = receive(viewer, is_kind("trends"))
         ward_now = receive(viewer, is_kind("patients"))

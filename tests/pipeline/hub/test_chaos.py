@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -101,7 +102,7 @@ def test_killed_again_and_again_nothing_is_lost_or_published_twice(
     rng = random.Random(1)
     patient = SyntheticPatient(PatientConfig(bpm=75, ectopic=0.02, pause=0.002, seed=11))
     x = patient.generate(round(seconds * SPEED * 360)).samples
-    alerts, beats, _ = oracle("s", x)
+    alerts, beats, trends = oracle("s", x)
     names = [f"s{n}" for n in range(streams)]
     hub = HubProcess(tmp_path / "log", snapshot_events=64)
     hub.start()
@@ -145,7 +146,8 @@ def test_killed_again_and_again_nothing_is_lost_or_published_twice(
         code = hub.stop()
         hub.start()
     for name in names:
-        history.check({name: (renamed(alerts, name), beats)})
+        of_stream = [msgspec.structs.replace(trend, stream=name) for trend in trends]
+        history.check({name: (renamed(alerts, name), beats, of_stream)})
     delays = [
         received - wall - began - alert.sample / (360 * SPEED)
         for alert, received in zip(history.alerts, history.arrived, strict=True)

@@ -76,13 +76,15 @@ class HttpTarget:
             answer = connection.getresponse()
             text = answer.read(_MOST_BYTES).decode(errors="replace")
         except (OSError, HTTPException) as error:
+            if cut.is_set():
+                raise UnavailableError(_cut_off()) from None
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise UnavailableError(reason) from None
         finally:
             limit.cancel()
             connection.close()
         if cut.is_set():
-            raise UnavailableError(f"no whole answer in {_TOTAL_S:g} s")
+            raise UnavailableError(_cut_off())
         self._judge(answer, text, what)
 
     def _connection(self) -> HTTPConnection:
@@ -104,6 +106,10 @@ class HttpTarget:
         why = safe_text(" ".join(text.split()), 200)
         line = f"{self.shown} refuses {safe_text(what, 100)}, which is skipped: {said}. {why}"
         report_line(f"monitor: {line.rstrip('. ')}", logging.WARNING)
+
+
+def _cut_off() -> str:
+    return f"no whole answer in {_TOTAL_S:g} s"
 
 
 def _disconnect(connection: HTTPConnection, cut: threading.Event) -> None:

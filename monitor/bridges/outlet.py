@@ -66,11 +66,6 @@ class Outlet:
         self.close()
 
 
-def is_record(message: Received) -> bool:
-    """Return whether a message must reach the other system; others are for whom they concern."""
-    return isinstance(message, Alert | Gap | LogReplaced | Unrecorded)
-
-
 def record_id(record: Record) -> str:
     """Return what identifies a record, the same when it is repeated, safe in a header or a name.
 

@@ -175,15 +175,7 @@ def write_exports(
     """
     notes: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
     alerts = 0
-    read = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-lock"))]
-    if csv_file is not None:
-        csv_file = replaceable_file(csv_file, read=read)
-        read.append(csv_file)
-    if json_lines is not None:
-        json_lines = replaceable_file(json_lines, read=read)
-        read.append(json_lines)
-    if parquet is not None:
-        parquet = replaceable_file(parquet, read=read)
+    read, (csv_file, json_lines, parquet) = _outputs(path, csv_file, json_lines, parquet)
     with ExitStack() as files, LogReader(path) as log:
         table = _Table(files.enter_context(_whole_file(csv_file))) if csv_file else None
         lines = files.enter_context(_whole_file(json_lines)) if json_lines else None
@@ -210,6 +202,22 @@ def write_exports(
     return lines_about
 
 
+def _outputs(log: Path, *files: Path | None) -> tuple[list[Path], list[Path | None]]:
+    """Return what no further output may replace, and the files that are to be written.
+
+    Raises:
+        ConfigError: one of them is a folder, a file of the log, or there twice.
+    """
+    read = [log, *(log.with_name(log.name + end) for end in ("-wal", "-shm", "-lock"))]
+    outputs: list[Path | None] = []
+    for file in files:
+        output = None if file is None else replaceable_file(file, read=read)
+        outputs.append(output)
+        if output is not None:
+            read.append(output)
+    return read, outputs
+
+
 def export_trends(path: Path, *, csv_file: Path | None, json_lines: Path | None) -> None:
     """Write the trends of the log at ``path``, and a line about each file to stderr.
 
@@ -223,12 +231,7 @@ def export_trends(path: Path, *, csv_file: Path | None, json_lines: Path | None)
         ConfigError: a file cannot be written; the previous file is unchanged.
         LogError: the log is damaged; nothing is written.
     """
-    read = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-lock"))]
-    if csv_file is not None:
-        csv_file = replaceable_file(csv_file, read=read)
-        read.append(csv_file)
-    if json_lines is not None:
-        json_lines = replaceable_file(json_lines, read=read)
+    _, (csv_file, json_lines) = _outputs(path, csv_file, json_lines)
     count = newest = 0
     with ExitStack() as files, LogReader(path) as log:
         table = _Table(files.enter_context(_whole_file(csv_file)), Trend) if csv_file else None

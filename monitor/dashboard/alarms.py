@@ -18,8 +18,9 @@ from rich.text import Text
 from monitor.alert_lines import class_text
 from monitor.dashboard.episodes import Episode, ReceivedAlert, is_recorded
 from monitor.dashboard.layout import ANOMALY, MUTED, Block, box, clock, fit
-from monitor.dashboard.state import RANK, DashboardState, StreamState
+from monitor.dashboard.state import DashboardState, StreamState
 from monitor.text import number, safe_text
+from monitor.urgency import RANK
 from pipeline.schema.public import Alert
 
 _OTHERS_NAMED: Final = 3

@@ -12,7 +12,7 @@ Pure: the time is an argument.
 from collections.abc import Sequence
 from typing import Final
 
-from monitor.dashboard.state import RANK
+from monitor.urgency import RANK
 from pipeline.schema.public import Alert
 
 _PULSE_S: Final = 0.2

@@ -21,6 +21,7 @@ from monitor.dashboard.episodes import (
     key_of,
 )
 from monitor.dashboard.stream_signal import StreamSignal
+from monitor.urgency import RANK, Urgency, urgency
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.schema.public import (
     Alert,
@@ -58,11 +59,7 @@ RATE_AFTER_S: Final = 300.0
 MAX_ACTIVE: Final = 256
 """Active alarms kept, of all streams together."""
 
-RANK: Final = {"high": 2, "medium": 1}
-"""Order of the priorities; low, and any unknown one, is 0."""
-
-_Urgency = tuple[int, bool, int]
-_CALM: Final[_Urgency] = (-1, False, 0)
+_CALM: Final[Urgency] = (-1, False, 0)
 """Of a stream without an alarm."""
 
 _MAX_TIME_S: Final = 1e9
@@ -195,14 +192,14 @@ class DashboardState:
 
     def worst_first(self) -> list[StreamState]:
         """Return the streams, those with the most urgent alarms first, then as they came."""
-        urgency = self._urgencies()
+        worst = self._urgencies()
         return sorted(
-            self.streams.values(), key=lambda one: urgency.get(one.name, _CALM), reverse=True
+            self.streams.values(), key=lambda one: worst.get(one.name, _CALM), reverse=True
         )
 
     def ranks(self) -> dict[str, int]:
         """Return the rank of the worst alarm of each stream that has one."""
-        return {name: urgency[0] for name, urgency in self._urgencies().items()}
+        return {name: worst[0] for name, worst in self._urgencies().items()}
 
     def in_alarm(self) -> list[str]:
         """Return the names of all streams with an alarm above low priority, the worst first."""
@@ -212,7 +209,7 @@ class DashboardState:
     def active_alarms(self) -> list[ReceivedAlert]:
         """Return the active alarms: by priority, about the heart, not acknowledged, the newest."""
         return sorted(
-            self.active.values(), key=lambda one: (_urgency(one.alert), one.at), reverse=True
+            self.active.values(), key=lambda one: (urgency(one.alert), one.at), reverse=True
         )
 
     def silenced_s(self, now: float) -> float:
@@ -354,35 +351,23 @@ class DashboardState:
             if alert.stream == stream:
                 self._update_alarm(alert, now)
 
-    def _urgencies(self) -> dict[str, _Urgency]:
+    def _urgencies(self) -> dict[str, Urgency]:
         """Return the urgency of the worst alarm of each stream that has one."""
-        found: dict[str, _Urgency] = {}
+        found: dict[str, Urgency] = {}
         for received in self.active.values():
             name = received.alert.stream
-            found[name] = max(found.get(name, _CALM), _urgency(received.alert))
+            found[name] = max(found.get(name, _CALM), urgency(received.alert))
         return found
 
     def _select(self) -> None:
         """Select the stream with the most urgent alarm; stay where none is more urgent."""
-        urgency = {n: u for n, u in self._urgencies().items() if n in self.streams}
-        worst = max(urgency, key=lambda name: urgency[name], default=None)
+        found = {n: u for n, u in self._urgencies().items() if n in self.streams}
+        worst = max(found, key=lambda name: found[name], default=None)
         if worst is None:
             return
-        shown = _CALM if self._selected is None else urgency.get(self._selected, _CALM)
-        if urgency[worst] > shown:
+        shown = _CALM if self._selected is None else found.get(self._selected, _CALM)
+        if found[worst] > shown:
             self._selected = worst
-
-
-def _urgency(alert: Alert) -> _Urgency:
-    """Return how urgent an active alarm is: by priority, about the heart, not acknowledged.
-
-    One about the signal or the system never comes before one about the heart of its priority.
-    """
-    return (
-        RANK.get(alert.priority, 0),
-        alert.category != "technical",
-        ("latched", "ack", "on").index(alert.state) if alert.state in ("ack", "on") else 0,
-    )
 
 
 def _is_window(message: WindowView) -> bool:

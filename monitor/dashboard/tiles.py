@@ -12,10 +12,11 @@ from monitor.dashboard.ecg import Moment, small_trace
 from monitor.dashboard.episodes import ReceivedAlert
 from monitor.dashboard.layout import BORDER, MUTED, SELECTED, STALE, TILE, Block, beside, clock, fit
 from monitor.dashboard.panels import state_of
-from monitor.dashboard.state import RANK, DashboardState, StreamState
+from monitor.dashboard.state import DashboardState, StreamState
 from monitor.dashboard.stream_signal import StreamSignal
 from monitor.dashboard.view import TILES, View
 from monitor.text import number, safe_text
+from monitor.urgency import RANK
 
 _LEAST: Final = (14, 4)
 """Cells and lines of a tile with a strip; smaller ones only where they are asked for."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from monitor.text import safe_text
+from monitor.urgency import RANK, STATES, urgency
 from pipeline.schema.public import (
     Alert,
     Gap,
@@ -44,8 +45,6 @@ RATE_EVERY_S: Final = 10.0
 RATES: Final = 360
 """Rates kept for the trend of each stream: one hour."""
 
-_RANK: Final = {"high": 2, "medium": 1}
-_STATES: Final = ("latched", "ack", "on")
 _REASON: Final = 200
 
 
@@ -217,15 +216,6 @@ def alerts_message(bodies: list[bytes], missed: int) -> bytes:
     return b'{"kind":"alerts","missed":%d,"alerts":[%b]}' % (missed, b",".join(bodies))
 
 
-def urgency(alert: Alert) -> tuple[int, bool, int]:
-    """Return how urgent an active alarm is: by priority, about the heart, not acknowledged."""
-    return (
-        _RANK.get(alert.priority, 0),
-        alert.category != "technical",
-        _STATES.index(alert.state) if alert.state in _STATES else 0,
-    )
-
-
 def _key(alert: Alert) -> str:
     return alert.episode or alert.kind
 
@@ -237,8 +227,8 @@ def _alarm(alert: Alert) -> dict[str, Any]:
         "key": safe_text(_key(alert), 160),
         "alarm": safe_text(alert.kind, 48),
         "category": "technical" if alert.category == "technical" else "physiological",
-        "priority": alert.priority if alert.priority in _RANK else "low",
-        "state": alert.state if alert.state in (*_STATES, "off") else "on",
+        "priority": alert.priority if alert.priority in RANK else "low",
+        "state": alert.state if alert.state in (*STATES, "off") else "on",
         "reason": safe_text(alert.reason, _REASON),
         "begin_s": _finite(begin),
         "time_s": _finite(alert.time_s),

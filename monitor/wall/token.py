@@ -8,23 +8,18 @@ but a session, which is made from it: another token ends all sessions.
 import base64
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from pathlib import Path
 from typing import Final
 
-from pipeline.errors import KeysError
-from pipeline.transport.keystore import read_closed_file
+from pipeline.transport.secret_file import read_secret_file, write_secret_file
 
 SESSION_S: Final = 30 * 24 * 3600
 """A browser need not show the token again for so long."""
 
 _TITLE: Final = "ecg-monitor wall token 1"
 _BYTES: Final = 20
-_OTHERS: Final = 0o077
-_CREDENTIAL: Final = 0o037
-"""A service manager may let the group of the service read its credentials."""
 
 
 class Token:
@@ -43,16 +38,13 @@ class Token:
         Raises:
             KeysError: it is missing or damaged, belongs to another user, or others can read it.
         """
-        if not os.path.lexists(path):
-            raise KeysError(f"no token {path}: make one with monitor keys token {path}")
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        provided = bool(folder) and path.parent == Path(str(folder))
-        text = read_closed_file(
-            path, forbidden=_CREDENTIAL if provided else _OTHERS, owners={0, os.geteuid()}
+        token = read_secret_file(
+            path,
+            _TITLE,
+            r"(?:[\s-]*[A-Za-z2-7]){32}[\s-]*",
+            absent=f"no token {path}: make one with monitor keys token {path}",
+            damaged=f"{path} is damaged, or no token of a wall: make a new one",
         )
-        title, _, token = text.rstrip("\n").partition("\n")
-        if title != _TITLE or re.fullmatch(r"[a-z2-7]{32}", _bare(token)) is None:
-            raise KeysError(f"{path} is damaged, or no token of a wall: make a new one")
         return cls(token)
 
     @classmethod
@@ -64,18 +56,13 @@ class Token:
         """
         text = base64.b32encode(secrets.token_bytes(_BYTES)).decode("ascii").lower()
         spelled = "-".join(text[at : at + 4] for at in range(0, len(text), 4))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            with open(os.open(path, flags, 0o600), "w", encoding="ascii") as file:
-                file.write(f"{_TITLE}\n{spelled}\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except FileExistsError:
-            raise KeysError(
-                f"{path} exists: choose another name, or delete it first, which ends all sessions"
-            ) from None
-        except OSError as error:
-            raise KeysError(f"cannot write {path}: {error.strerror}") from None
+        write_secret_file(
+            path,
+            _TITLE,
+            spelled,
+            exists=f"{path} exists: choose another name, or delete it first, which ends all "
+            "sessions",
+        )
         return cls(spelled)
 
     def matches(self, text: str) -> bool:

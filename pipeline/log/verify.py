@@ -271,20 +271,11 @@ class _Check:
     # --- the rest -------------------------------------------------------------------------
 
     def _check_strips(self) -> None:
-        after = 0
-        while rows := self._reader.rows(
+        self._result.strips, after = self._check_rows(
+            "strips",
             "SELECT seq, crc32, CAST(body AS BLOB) FROM strip WHERE seq > ? ORDER BY seq LIMIT 500",
-            (after,),
-        ):
-            for row in rows:
-                try:
-                    self._reader.strip_of(*row)
-                except LogError as error:
-                    self._add(self._short(error))
-            self._result.strips += len(rows)
-            if rows[-1][0] <= after:
-                raise LogError("strips: the rows are in no order")
-            after = rows[-1][0]
+            self._reader.strip_of,
+        )
         if after > self._reader.meta().last_seq:
             self._add(f"strip {after}: there is no such alert")
 
@@ -304,21 +295,27 @@ class _Check:
             self._result.snapshots += 1
 
     def _check_trends(self) -> None:
-        after = 0
-        while rows := self._reader.rows(
+        self._result.trends, _ = self._check_rows(
+            "trends",
             "SELECT n, stream, utc, crc32, CAST(body AS BLOB) FROM trend WHERE n > ?"
             " ORDER BY n LIMIT 500",
-            (after,),
-        ):
+            self._reader.trend_of,
+        )
+
+    def _check_rows(self, what: str, query: str, decoded: Callable[..., object]) -> tuple[int, int]:
+        """Check rows by decoding them; return how many there are, and the number of the last."""
+        count = after = 0
+        while rows := self._reader.rows(query, (after,)):
             for row in rows:
                 try:
-                    self._reader.trend_of(*row)
+                    decoded(*row)
                 except LogError as error:
                     self._add(self._short(error))
-            self._result.trends += len(rows)
+            count += len(rows)
             if rows[-1][0] <= after:
-                raise LogError("trends: the rows are in no order")
+                raise LogError(f"{what}: the rows are in no order")
             after = rows[-1][0]
+        return count, after
 
     def _check_keyed(self, what: str, key: int | str, crc32: int, body: bytes | None) -> None:
         try:

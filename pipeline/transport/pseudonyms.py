@@ -12,7 +12,6 @@ another one. It is in no argument, environment variable, log or error text. No s
 
 import base64
 import hmac
-import os
 import re
 import secrets
 from pathlib import Path
@@ -20,16 +19,13 @@ from typing import Final, Self
 
 from pipeline.constants import STREAM_NAME
 from pipeline.errors import KeysError
-from pipeline.transport.keystore import read_closed_file
+from pipeline.transport.secret_file import read_secret_file, write_secret_file
 
 PREFIX: Final = "p-"
 
 _TITLE: Final = "ecg-monitor pseudonym key 1"
 _KEY_BYTES: Final = 32
 _CHARACTERS: Final = 10
-_OTHERS: Final = 0o077
-_CREDENTIAL: Final = 0o037
-"""A service manager may let the group of the service read its credentials."""
 
 _QUOTED: Final = re.compile(r"""['"](?:.*['"]|.*$)""", re.DOTALL)
 """Everything from the first quotation mark to the last one, or to the end of a cut text."""
@@ -50,16 +46,13 @@ class Pseudonyms:
         Raises:
             KeysError: it is missing or damaged, belongs to another user, or others can read it.
         """
-        if not os.path.lexists(path):
-            raise KeysError(f"no key {path}: make one with monitor keys pseudonyms {path}")
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        provided = bool(folder) and path.parent == Path(str(folder))
-        text = read_closed_file(
-            path, forbidden=_CREDENTIAL if provided else _OTHERS, owners={0, os.geteuid()}
+        key = read_secret_file(
+            path,
+            _TITLE,
+            rf"[0-9a-f]{{{2 * _KEY_BYTES}}}",
+            absent=f"no key {path}: make one with monitor keys pseudonyms {path}",
+            damaged=f"{path} is damaged, or no key of pseudonyms",
         )
-        title, _, key = text.rstrip("\n").partition("\n")
-        if title != _TITLE or re.fullmatch(rf"[0-9a-f]{{{2 * _KEY_BYTES}}}", key) is None:
-            raise KeysError(f"{path} is damaged, or no key of pseudonyms")
         return cls(bytes.fromhex(key))
 
     @classmethod
@@ -70,19 +63,13 @@ class Pseudonyms:
             KeysError: the file exists, or cannot be written.
         """
         key = secrets.token_bytes(_KEY_BYTES)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            with open(os.open(path, flags, 0o600), "w", encoding="ascii") as file:
-                file.write(f"{_TITLE}\n{key.hex()}\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except FileExistsError:
-            raise KeysError(
-                f"{path} exists: with a new key every stream would get another pseudonym; "
-                "to see pseudonyms, name streams behind it"
-            ) from None
-        except OSError as error:
-            raise KeysError(f"cannot write {path}: {error.strerror}") from None
+        write_secret_file(
+            path,
+            _TITLE,
+            key.hex(),
+            exists=f"{path} exists: with a new key every stream would get another pseudonym; "
+            "to see pseudonyms, name streams behind it",
+        )
         return cls(key)
 
     def of(self, stream: str) -> str:

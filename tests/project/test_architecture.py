@@ -37,6 +37,7 @@ ORDER = (
     "models.evaluation.cards",
     "models.experiments",
     "monitor.text",
+    "monitor.urgency",
     "monitor.machine_faults",
     "monitor.log_format",
     "monitor.metrics",

@@ -200,27 +200,25 @@ class Sources:
             self._unanswered.append(one._replace(number=message.number))
 
     def _gather_rows(self, peer: Peer, chunks: ChunkRows, now: float) -> None:
-        """Let chunks wait with those of their stream that they follow; keep the others as messages.
-
-        As `_gathers` does, but without a message for each.
-        """
+        """Let chunks wait as `_gathers` does, with a message only for the first of each stream."""
         gathering, sender, may_send = self._gathering, Sender(peer, True), peer.rights.may_send
         for row, name in enumerate(chunks.streams):
-            gathered = gathering.of(name)
-            if (
-                gathered is None
-                or gathered.sender != sender
-                or not may_send(name)
-                or not gathered.add_row(chunks, row, now)
-            ):
-                try:
-                    self._rest.append((peer, chunks.chunk(row), True))
-                except WireError as error:
-                    self._refuse(peer, None, error, now)
-            else:
+            gathered = gathering.of(name) if may_send(name) else None
+            if gathered and gathered.sender == sender and gathered.add_row(chunks, row, now):
                 self._left -= 1
                 if gathering.added(name, gathered):
                     self._take_gathered(name)
+                continue
+            try:
+                chunk = chunks.chunk(row)
+            except WireError as error:
+                self._refuse(peer, None, error, now)
+                continue
+            if not self._rest and gathering.begins(chunk, self._streams.sessions.get(name)):
+                self._left -= 1
+                self._take(peer, chunk, now, bundled=True)
+            else:  # after what came before it
+                self._rest.append((peer, chunk, True))
 
     def _gathers(self, peer: Peer, chunk: Chunk, now: float, *, bundled: bool) -> bool:
         """Let a chunk wait for the next of its stream, if it may; raise as `_admit` does."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.hub.admission import CHUNKS_UNDER_WAY, NoCreditError
 from pipeline.hub.gathering import GATHER_S, LONGEST_GATHER_S, MANY, Gathered, gather_s
 from pipeline.schema.bundles import answers_in, bundled
-from pipeline.schema.columns import columns_of, encode_columns, rows_in
+from pipeline.schema.columns import ChunkRows, columns_of, encode_columns, rows_in
 from pipeline.schema.messages import FLAG_LEAD_OFF, Accepted, Chunk, Refused
 from pipeline.signal.samples import SampleBlock, in_blocks
 from pipeline.stream.streams import FORGOTTEN_S, MAX_STREAMS
@@ -227,6 +227,23 @@ def test_chunks_of_a_stream_become_one_entry_and_have_one_answer(ward: Ward) -> 
     until(lambda: ward.turn() or ward.written("bed-0") == 6)
     assert ward.one.hub._log.last_entry == before + 1
     assert [answer.stream for answer in ward.answers] == ["bed-0"]
+
+
+def test_a_frame_makes_a_message_of_the_first_chunk_of_each_stream(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many chunks follow on it: a source that caught up sends them in one frame."""
+    made = list[str]()
+    as_message = ChunkRows.chunk
+
+    def counted(chunks: ChunkRows, row: int) -> Chunk:
+        made.append(chunks.streams[row])
+        return as_message(chunks, row)
+
+    monkeypatch.setattr(ChunkRows, "chunk", counted)
+    ward.send(*(short(name, number) for name in NAMES for number in range(2, 8)))
+    until(lambda: ward.turn() or all(ward.written(name) == 7 for name in NAMES))
+    assert sorted(made) == sorted(NAMES)
 
 
 def test_long_chunks_that_arrived_together_become_one_entry(ward: Ward) -> None:

@@ -68,14 +68,13 @@ def run_source(
         InputError: a record cannot be used, or there is no such lead.
         DeviceError: the device is unknown, absent or busy.
     """
-    from replay.pacing import wait_s
-    from replay.player import play, play_together, stream_infos
+    from replay.player import play, stream_infos
 
     return_memory()
     stop = stop_when_orphaned(parent)
     renamed = None if pseudonyms is None else Pseudonyms.load(pseudonyms)
     sources: list[Source] = []
-    together, pace = not devices and len(records) > 1, parse_speed(speed)
+    pace = parse_speed(speed)
     if devices:
         if renamed is not None:
             keep_names_out_of_logs()
@@ -91,25 +90,22 @@ def run_source(
                 open_record(
                     one, speed=pace, start_s=start_s, duration_s=duration_s, loop=loop,
                     block_s=chunk_ms / 1e3,
-                    wait=None if together else wait_s,
+                    wait=None,
                 )
             )  # fmt: skip
     streams = [info.stream for info in stream_infos(sources, renamed)]
     announce(SourceReady(streams=streams))
     for stream in streams:
         logger.info("the source sends to %s", ingest, extra={"stream": stream})
-    if together:
-        play_together(
-            sources,
-            ingest,
-            stop,
-            paced=pace is not None,
-            resume=resume,
-            keys=keys,
-            pseudonyms=renamed,
-        )
-    else:
-        play(sources, ingest, stop, resume=resume, keys=keys, pseudonyms=renamed)
+    play(
+        sources,
+        ingest,
+        stop,
+        paced=bool(devices) or pace is not None,
+        resume=resume,
+        keys=keys,
+        pseudonyms=renamed,
+    )
 
 
 def keep_names_out_of_logs() -> None:

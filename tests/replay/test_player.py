@@ -18,7 +18,7 @@ from pipeline.signal.samples import SampleBlock, in_blocks
 from pipeline.transport.pseudonyms import Pseudonyms
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.headers import DEMO_RECORD
-from replay.player import play, play_together, stream_infos
+from replay.player import play, stream_infos
 from replay.records import RecordSource
 from replay.source import SourceInfo, SourceReport
 from tests.support.hub_by_hand import HubByHand, hub_by_hand
@@ -153,10 +153,10 @@ def test_records_that_share_a_connection_end_one_by_one(tmp_path: Path, paced: b
         subscriber(hub, topics=("status/",)) as ear,
     ):
         with pytest.raises(InputError, match="from 2 s on"):
-            play_together(sources, hub.endpoints["ingest"], lambda: False, paced=paced)
+            play(sources, hub.endpoints["ingest"], lambda: False, paced=paced)
         received = receive_until_ended(ear, *names)
         again = [Patient(("II",))]
-        play_together(again, hub.endpoints["ingest"], lambda: False, paced=paced, resume=True)
+        play(again, hub.endpoints["ingest"], lambda: False, paced=paced, resume=True)
     ended = {m.stream: m.sample for m in received if isinstance(m, Status) and m.ended}
     assert ended == {names[0]: 1800, names[1]: 720, names[2]: 1800}
 

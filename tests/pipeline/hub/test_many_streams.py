@@ -18,7 +18,7 @@ from pipeline.signal.samples import SampleBlock, in_blocks
 from pipeline.stream.streams import FORGOTTEN_S, MAX_STREAMS
 from pipeline.transport.sockets import Dealer, Peer
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
-from replay.player import play_together
+from replay.player import play
 from replay.source import SourceInfo
 from tests.support.chaos import History, HubProcess, oracle, scorer_of
 from tests.support.hub_by_hand import HubByHand, chunk, hub_by_hand
@@ -81,7 +81,7 @@ def test_a_hub_that_is_killed_among_many_streams_loses_and_repeats_nothing(
         beds = [Bed(name, x) for name, x in signals.items()]
 
         def feed(stop: Callable[[], bool]) -> None:
-            play_together(beds, hub.endpoints["ingest"], stop, paced=False)
+            play(beds, hub.endpoints["ingest"], stop, paced=False)
 
         with scorer_of(hub), history.subscriber, thread(feed):
             until(lambda: history.receive() or _beats(history) > 20)

@@ -86,11 +86,14 @@ class ThreadedSource:
                     break
                 report = None if reporting is None else reporting.report()
                 if block is not None or report is not None:
-                    self._read.append((block, report))
-                    self._arrived.set()
+                    self._add((block, report))
         except BaseException as error:  # raised again in the loop that reads this
             end = error
         finally:
             self._source.close()
-            self._read.append(end)
+            self._add(end)
+
+    def _add(self, read: _Read | BaseException | None) -> None:
+        self._read.append(read)
+        if not self._arrived.is_set():  # else many threads would wait for each other to set it
             self._arrived.set()

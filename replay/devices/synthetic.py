@@ -19,6 +19,7 @@ at a time. Units: mV, seconds, Hz.
 """
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -241,9 +242,9 @@ class SyntheticPatient:
         while have < n or not self._ready:
             self._ready.append(self._second())
             have += self._ready[-1].samples.shape[-1]
-        joined = _joined(self._ready)
+        joined = self._ready[0] if len(self._ready) == 1 else _joined(self._ready)
         first = self._made - have
-        early = int(np.searchsorted(joined.beats, first + n))
+        early = bisect_left(joined.beats, first + n)
         rest = Signal(
             joined.samples[..., n:],
             joined.flags[..., n:],

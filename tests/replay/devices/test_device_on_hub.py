@@ -133,7 +133,7 @@ def test_a_device_that_sends_only_lead_off_is_an_alarm_at_once(ward: Ward) -> No
 
 
 def test_several_devices_are_several_streams(tmp_path: Path) -> None:
-    """Each under a name of its own, over a connection of its own."""
+    """Each under a name of its own, over one connection."""
     over = threading.Event()
     sources = open_devices(["synthetic:?bpm=60", "synthetic:?bpm=90&seed=2"])
     with hub_by_hand(tmp_path / "alerts.sqlite") as hub:

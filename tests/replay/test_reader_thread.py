@@ -61,11 +61,15 @@ def test_blocks_come_in_order_each_with_its_report_and_then_the_failure() -> Non
     device = Device(3, "fail")
     source = ThreadedSource(device, threading.Event())
     taken = list[tuple[int, int | None]]()
-    with pytest.raises(DeviceError, match="unplugged"):
+
+    def take() -> None:
         for block in source.blocks():
             if block is not None:
                 report = source.report()
                 taken.append((block.first_sample, report and report.unreadable))
+
+    with pytest.raises(DeviceError, match="unplugged"):
+        take()
     assert taken == [(0, 1), (RATE_HZ, 2), (2 * RATE_HZ, 3)]
     assert source.report() is None
 

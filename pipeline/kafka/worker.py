@@ -8,6 +8,7 @@ since. Whoever stops serving, asked to or not, leaves nothing behind that the ne
 One thread. `Worker.run` ends when ``stop`` returns true.
 """
 
+import contextlib
 import logging
 import time
 from collections import Counter, deque
@@ -322,11 +323,9 @@ class Worker:
             begun = True
 
     def _save(self, number: int, owned: Owned) -> None:
-        try:
+        owned.saving = None
+        with contextlib.suppress(BufferError):  # taken by no broker now: the one before this stays
             owned.saving = self._takeover.saving(number, owned.partition)
-        except BufferError:  # the brokers take nothing now: the snapshot before this one stays
-            owned.saving = None
-        else:
             owned.saved_offset = owned.partition.next_offset
         owned.needed = owned.produced
         owned.save_due = time.monotonic() + self._snapshot_s
@@ -367,18 +366,19 @@ class Worker:
         self._tell("has taken", list(starts))
 
     def _on_revoke(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
-        given = [one.partition for one in partitions if one.partition in self._owned]
-        self._save_now(given)
-        self._drop(given, "gives back")
+        self._save_now([one.partition for one in partitions if one.partition in self._owned])
+        self._give_up(member, partitions, "gives back")
 
     def _on_lost(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
         # Another worker has them: what this one knows may be old.
-        self._drop([one.partition for one in partitions], "has lost")
+        self._give_up(member, partitions, "has lost")
 
-    def _drop(self, numbers: Sequence[int], verb: str) -> None:
-        for number in numbers:
-            self._owned.pop(number, None)
-        self._tell(verb, numbers)
+    def _give_up(self, member: "Consumer", partitions: "list[TopicPartition]", verb: str) -> None:
+        given = [one.partition for one in partitions if self._owned.pop(one.partition, None)]
+        # Left to the library, it asks itself for the protocol first, and waits without end for
+        # the answer where the consumer is about to close (librdkafka, issue 4041).
+        member.incremental_unassign(partitions)
+        self._tell(verb, given)
 
     def _tell(self, verb: str, numbers: Sequence[int]) -> None:
         if numbers:
@@ -386,8 +386,9 @@ class Worker:
             self._on_owned(sorted(self._owned))
 
     def close(self) -> None:
-        """Save what this worker has, and leave the group."""
-        self._member.close()  # revokes
+        """Save what this worker has, and leave the group; the library sets no limit of time."""
+        with failures_in_a_line():
+            self._member.close()  # revokes
         self._producer.flush(_LEAVE_S)
         self._reader.close()
 

@@ -2,10 +2,11 @@
 
 Whoever takes a partition over must know all of it. What cannot be read now is asked for again: to
 go on without it would lose the state of every stream. Time is counted by waits that brought
-nothing, not by a clock: a process that was asleep has not waited.
+nothing, each for as long as it may take at most: a process that was asleep has not waited.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -19,25 +20,30 @@ T = TypeVar("T")
 
 _WAIT_S: Final = 0.1
 _PAUSE_S: Final = 0.5
-_ATTEMPTS: Final = 60
-"""So often a question that brokers refuse is asked again: half a minute at least."""
+_PATIENCE_S: Final = 30.0
+"""So long what the brokers do not answer is asked again."""
 
 
-def retried(ask: Callable[[], T], stop: Callable[[], bool]) -> T:
-    """Return what ``ask`` returns, once the brokers answer it.
+def retried(
+    ask: Callable[[], T], stop: Callable[[], bool], *, clock: Callable[[], float] = time.monotonic
+) -> T:
+    """Return what ``ask`` returns, once the brokers answer it; ``clock`` is in seconds.
 
     Raises:
-        EndpointError: they refuse it for half a minute, or ``stop`` is true.
+        EndpointError: they refuse it, or are silent, for half a minute, or ``stop`` is true.
     """
     from confluent_kafka import KafkaException
 
-    for _ in range(_ATTEMPTS):
+    left_s = _PATIENCE_S
+    while left_s > 0:
+        asked_at = clock()
         try:
             return ask()
         except KafkaException as error:
             why = reason(error)
         if stop():
             raise EndpointError("asked to end while a broker did not answer")
+        left_s -= min(ANSWER_S, clock() - asked_at) + _PAUSE_S
         threading.Event().wait(_PAUSE_S)
     raise EndpointError(f"the brokers do not answer: {why}")
 
@@ -95,7 +101,7 @@ def messages(
     waits, left, at = 0, count, first
     try:
         while left > 0 and at < end:
-            if stop() or waits * _WAIT_S > _ATTEMPTS * _PAUSE_S:
+            if stop() or waits * _WAIT_S > _PATIENCE_S:
                 raise EndpointError(f"the brokers do not give {topic}, partition {partition}")
             taken = [one for one in reader.consume(left, _WAIT_S) if one.error() is None]
             for message in taken:

@@ -1,7 +1,7 @@
 """How a worker takes a partition over: with all of its state, and no earlier term than before."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from pipeline.alarms.settings import DEFAULTS
 from pipeline.errors import ConfigError, EndpointError, SnapshotError
 from pipeline.kafka.alerts import newest_term
+from pipeline.kafka.brokers import ANSWER_S
 from pipeline.kafka.gateway import Gateway
 from pipeline.kafka.ownership import Takeover
 from pipeline.kafka.partition import Rules
-from pipeline.kafka.reading import messages
+from pipeline.kafka.reading import messages, retried
 from pipeline.kafka.snapshots import Saving, load, newest
 from pipeline.kafka.worker import Worker
 from pipeline.schema.messages import Chunk, encode
@@ -41,6 +42,26 @@ def brokers() -> Iterator[Brokers]:
     """Return brokers."""
     with Brokers(1) as made:
         yield made
+
+
+def test_what_no_broker_answers_is_asked_for_half_a_minute() -> None:
+    """Also where each question takes ten seconds, and in a process that was asleep meanwhile."""
+    from confluent_kafka import KafkaError, KafkaException
+
+    asked: list[float] = []
+
+    def takes(seconds: float) -> Callable[[], None]:
+        def ask() -> None:
+            asked.append((asked[-1] if asked else 0.0) + seconds)
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+        return ask
+
+    for seconds in (ANSWER_S, 1e6):
+        asked.clear()
+        with pytest.raises(EndpointError):
+            retried(takes(seconds), lambda: False, clock=lambda: asked[-1] if asked else 0.0)
+        assert len(asked) == 3
 
 
 def test_a_snapshot_that_cannot_be_read_now_is_not_taken_for_damaged(brokers: Brokers) -> None:

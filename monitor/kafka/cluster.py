@@ -1,15 +1,27 @@
-"""The cluster that the options of a command name, and the metrics of the commands."""
+"""What the commands of a cluster share: the cluster, their metrics, and how a worker leaves it."""
 
 import contextlib
+import logging
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pipeline.kafka.brokers import Cluster, load_settings
 from pipeline.kafka.topics import Topics
 
 if TYPE_CHECKING:
     from monitor.metrics import MetricsServer
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+LEAVE_S: Final = 30.0
+"""A worker that is asked to end does so within this time, whatever the brokers do."""
+
+_LOOK_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,3 +53,53 @@ def served(metrics: int | None) -> "contextlib.AbstractContextManager[MetricsSer
     from monitor.metrics import MetricsServer
 
     return MetricsServer(metrics)
+
+
+def run_and_leave(
+    service: "Callable[[], contextlib.AbstractContextManager[T]]",
+    run: Callable[[T], None],
+    stop: Callable[[], bool],
+    *,
+    leave_s: float = LEAVE_S,
+) -> None:
+    """Open a service of a cluster and run it; leave when it has ended, or is asked to.
+
+    The client library waits without limit for a broker that is silent, where it commits or leaves
+    its group, and handles no signal meanwhile. So it is used in a thread, which is left behind
+    where it does not end: as after a kill, others go on from the last snapshots.
+
+    Args:
+        service: opens the service.
+        run: runs it until ``stop`` is true; called once.
+        stop: whether to end.
+        leave_s: for closing the service, from then on or from a failure of ``run``.
+
+    Raises:
+        Exception: what ``service`` or ``run`` raised.
+    """
+    failures: list[BaseException] = []
+    ending, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        try:
+            with service() as opened:
+                try:
+                    run(opened)
+                except BaseException as error:
+                    failures.append(error)
+                ending.set()
+        except BaseException as error:
+            failures.append(error)
+        ending.set()
+        ended.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    while not stop() and not ending.wait(_LOOK_S):
+        pass
+    if not ended.wait(leave_s):
+        logger.warning(
+            "no broker has let this process leave the cluster within %g s: it ends; others go on "
+            "from the last snapshots once the session timeout is over", leave_s,
+        )  # fmt: skip
+    if failures:
+        raise failures[0]

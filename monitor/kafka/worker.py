@@ -15,7 +15,7 @@ from pathlib import Path
 import monitor
 from models.measure.provenance import commit
 from monitor.inputs import load_alarm_settings
-from monitor.kafka.cluster import ClusterOptions, served
+from monitor.kafka.cluster import ClusterOptions, run_and_leave, served
 from monitor.run.events import Note, Owned, WorkerReady, announce
 from monitor.run.limits import return_memory
 from monitor.run.processes import interrupted_between_turns, stop_when_orphaned
@@ -82,23 +82,26 @@ def run_worker(
     def on_owned(partitions: Sequence[int]) -> None:
         announce(Owned(list(partitions)))
 
-    with (
-        interrupted_between_turns(stop) as stop,
-        served(metrics) as server,
-        Worker(
-            cluster,
-            rules,
-            scorer,
-            stop,
-            snapshot_s=snapshot_s,
-            new_settings=new_settings,
-            screens=screens,
-            on_owned=on_owned,
-            on_figures=partial(server.update_figures, None) if server else ignore_figures,
-        ) as worker,
-    ):
-        announce(WorkerReady(scorer.name, rules.version, server.url if server else None))
-        worker.run()
+    with interrupted_between_turns(stop) as stop, served(metrics) as server:
+
+        def opened() -> Worker:
+            return Worker(
+                cluster,
+                rules,
+                scorer,
+                stop,
+                snapshot_s=snapshot_s,
+                new_settings=new_settings,
+                screens=screens,
+                on_owned=on_owned,
+                on_figures=partial(server.update_figures, None) if server else ignore_figures,
+            )
+
+        def run(worker: Worker) -> None:
+            announce(WorkerReady(scorer.name, rules.version, server.url if server else None))
+            worker.run()
+
+        run_and_leave(opened, run, stop)
     logger.info("the worker has ended")
 
 

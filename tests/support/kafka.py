@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from monitor.kafka.cluster import LEAVE_S
 from monitor.run.processes import child_command
 from pipeline.clients.ingest import IngestClient
 from pipeline.kafka.alerts import AlertReader, Positions, ReadAlert
@@ -88,6 +89,11 @@ class Brokers:
         self._process.stdin.write(command + "\n")
         self._process.stdin.flush()
         assert self._process.stdout.readline().strip() == "0", command
+
+    def fall_silent(self) -> None:
+        """Let the brokers of the mock cluster keep their connections, and answer no more."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def __enter__(self) -> Self:
         return self
@@ -168,9 +174,11 @@ class WorkerProcess(Process):
         snapshot_s: float = 0.5,
         version: str = "1",
         screens: bool = False,
+        leave_s: float = LEAVE_S,
     ) -> None:
         """Start it."""
-        settings = QUICK | {"snapshot_s": snapshot_s, "version": version, "screens": screens}
+        ours = {"snapshot_s": snapshot_s, "version": version, "screens": screens}
+        settings = QUICK | ours | {"leave_s": leave_s}
         arguments = [brokers.addresses, brokers.topics.prefix, json.dumps(settings)]
         super().__init__(
             [sys.executable, str(PROGRAMS / "kafka_worker.py"), *arguments],

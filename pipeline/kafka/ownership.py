@@ -174,6 +174,22 @@ class Takeover:
         raise EndpointError(f"the group does not take the new term of partition {number}")
 
 
+def leave(member: "Consumer", given_back: Callable[[], bool], within_s: float) -> None:
+    """Leave the group and close, after all partitions were given back, or after so long.
+
+    A consumer that closes while the group rebalances leaves it first and revokes then: no commit is
+    taken any more, and what the callback asks of the library may have no answer for ever
+    (librdkafka, issue 4041).
+    """
+    try:
+        member.unsubscribe()
+        deadline = time.monotonic() + within_s
+        while not given_back() and time.monotonic() < deadline:
+            member.poll(_WAIT_S)
+    finally:
+        member.close()
+
+
 def pointer_in(committed: "TopicPartition") -> Pointer | None:
     """Return where the snapshot of a partition lies; None where the commit does not say it."""
     try:

@@ -19,7 +19,7 @@ from pipeline.errors import EndpointError
 from pipeline.kafka.alerts import ID, RULES, AlertId
 from pipeline.kafka.brokers import Cluster, failures_in_a_line, is_fatal
 from pipeline.kafka.figures import EVERY_S, Figure, Figures, OnFigures, ignore_figures
-from pipeline.kafka.ownership import Owned, Takeover
+from pipeline.kafka.ownership import Owned, Takeover, leave
 from pipeline.kafka.partition import Rules, Step
 from pipeline.kafka.reading import committed, offsets
 from pipeline.kafka.scoring import score_all
@@ -375,8 +375,7 @@ class Worker:
 
     def _give_up(self, member: "Consumer", partitions: "list[TopicPartition]", verb: str) -> None:
         given = [one.partition for one in partitions if self._owned.pop(one.partition, None)]
-        # Left to the library, it asks itself for the protocol first, and waits without end for
-        # the answer where the consumer is about to close (librdkafka, issue 4041).
+        # Left to the library, it asks for the protocol first: see `leave`.
         member.incremental_unassign(partitions)
         self._tell(verb, given)
 
@@ -388,7 +387,7 @@ class Worker:
     def close(self) -> None:
         """Save what this worker has, and leave the group; the library sets no limit of time."""
         with failures_in_a_line():
-            self._member.close()  # revokes
+            leave(self._member, lambda: not self._owned, _LEAVE_S)
         self._producer.flush(_LEAVE_S)
         self._reader.close()
 

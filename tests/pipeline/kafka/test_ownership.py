@@ -1,6 +1,7 @@
 """How a worker takes a partition over: with all of its state, and no earlier term than before."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -249,3 +250,21 @@ def test_a_worker_gives_back_what_it_could_not_take_over(monkeypatch: pytest.Mon
 
             until(shared)
             assert not set(first._owned) & set(second._owned)
+
+
+@pytest.mark.skipif(bool(REAL), reason="only the mock cluster takes such orders")
+def test_a_worker_that_ends_in_a_rebalance_saves_what_it_has(brokers: Brokers) -> None:
+    """The group takes its snapshots: it leaves only once it has given its partitions back."""
+    producer, topic = brokers.cluster.producer(), brokers.topics.chunks
+    with worker(brokers) as one:
+
+        def turned(done: int) -> bool:
+            one.turn()
+            return [owned.partition.next_offset for owned in one._owned.values()] == [done]
+
+        until(lambda: turned(0))
+        producer.produce(topic, encode_batch([]), partition=0)
+        until(lambda: turned(1))
+        brokers.order("errors 12 27")  # the next heartbeat says that the group rebalances
+        threading.Event().wait(1.0)  # what the library does of it nobody sees who does not poll
+    assert [saved.offset for saved in newest(brokers.cluster)] == [1]

@@ -1,6 +1,7 @@
 """What the commands of a cluster share: the cluster, their metrics, and how a worker leaves it."""
 
 import contextlib
+import faulthandler
 import logging
 import threading
 from collections.abc import Callable
@@ -22,6 +23,10 @@ LEAVE_S: Final = 30.0
 """A worker that is asked to end does so within this time, whatever the brokers do."""
 
 _LOOK_S: Final = 0.1
+_GRACE_S: Final = 3.0
+"""For the end of the process itself, once its service was left behind."""
+
+_STDERR: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +71,9 @@ def run_and_leave(
 
     The client library waits without limit for a broker that is silent, where it commits or leaves
     its group, and handles no signal meanwhile. So it is used in a thread, which is left behind
-    where it does not end: as after a kill, others go on from the last snapshots.
+    where it does not end: as after a kill, others go on from the last snapshots. It also waits for
+    itself, and lets no other thread of Python run: then a timer outside of Python ends the process
+    with the stacks on stderr, and exit code 1.
 
     Args:
         service: opens the service.
@@ -87,9 +94,12 @@ def run_and_leave(
                     run(opened)
                 except BaseException as error:
                     failures.append(error)
+                # Before the service closes: from then on this thread may be the only one that runs.
+                faulthandler.dump_traceback_later(leave_s + _GRACE_S, exit=True, file=_STDERR)
                 ending.set()
         except BaseException as error:
             failures.append(error)
+        faulthandler.cancel_dump_traceback_later()
         ending.set()
         ended.set()
 

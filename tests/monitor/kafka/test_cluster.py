@@ -1,5 +1,9 @@
 """How the processes of a cluster leave it: in time, whatever the brokers do."""
 
+import faulthandler
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +21,9 @@ from tests.support.kafka import (
     GatewayProcess,
     WorkerProcess,
 )
+from tests.support.paths import ROOT
 from tests.support.ports import free_ports
+from tests.support.running import DEADLINE_S
 
 pytest.importorskip("confluent_kafka", reason="needs the extra kafka")
 
@@ -62,4 +68,31 @@ def test_a_failure_is_raised_though_what_failed_cannot_leave() -> None:
 
     with pytest.raises(EndpointError, match="no longer a member"):
         run_and_leave(opened, fails, lambda: False, leave_s=0.1)
+    faulthandler.cancel_dump_traceback_later()  # it would end this process
     never.set()
+
+
+_KEEPS_THE_INTERPRETER = """
+import ctypes
+from contextlib import contextmanager
+from monitor.kafka.cluster import run_and_leave
+
+@contextmanager
+def opened():
+    yield
+    ctypes.PyDLL(None).pause()  # holds the lock of the interpreter, as the client library does
+
+run_and_leave(opened, lambda service: None, lambda: False, leave_s=0.1)
+"""
+
+
+@pytest.mark.system
+def test_a_process_ends_though_no_other_thread_can_run() -> None:
+    """It shows where it was; no signal that Python handles would have ended it."""
+    command = [sys.executable, "-c", _KEEPS_THE_INTERPRETER]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=DEADLINE_S,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Timeout" in done.stderr

@@ -22,6 +22,7 @@ from monitor.cli.options import (
     PositionFile,
     Prefix,
     RequireKey,
+    StreamPattern,
     Weights,
 )
 from monitor.log_format import LogFormat
@@ -140,9 +141,7 @@ def bridge(
     port: Port = DEFAULT_PORT,
     bind: Bind = "127.0.0.1",
     log: Log = None,
-    stream: Annotated[
-        str, typer.Option(help="Pattern of the streams whose beats, status and signal it passes.")
-    ] = "*",
+    stream: StreamPattern = "*",
     key: RequireKey = None,
     keys: Keys = None,
     prefix: Prefix = _PREFIX,

@@ -1,5 +1,6 @@
 """Options that several commands have, and what is made of them."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -9,7 +10,8 @@ import typer
 from monitor.dashboard.options import Palette
 from monitor.log_format import VARIABLE, LogFormat, set_log_format
 from monitor.run.recording import RecordFormat
-from pipeline.constants import DEFAULT_PORT
+from monitor.text import safe_text
+from pipeline.constants import DEFAULT_PORT, STREAM_NAME
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -106,7 +108,42 @@ PositionFile = Annotated[
         help="File that keeps the position: continue there, at first with the oldest alert."
     ),
 ]
-OnlyStream = Annotated[Optional[str], typer.Option(help="Only this stream.")]  # noqa: UP045
+
+
+def checked_stream(name: str | None) -> str | None:
+    """Return the name of a stream; raise `ConfigError` for one that no stream can have."""
+    if name is None or re.fullmatch(STREAM_NAME, name):
+        return name
+    alike = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:64]
+    named = f"; a file of this name is the stream {alike}" if alike else ""
+    raise ConfigError(
+        f"{safe_text(name)!r} is no name of a stream: 1 to 64 of A-Z a-z 0-9 . _ -{named}"
+    )
+
+
+def _checked_pattern(pattern: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9._*?!\[\]-]{1,128}", pattern) is None:
+        raise ConfigError(
+            f"{safe_text(pattern)!r} is no pattern of streams: use A-Z a-z 0-9 . _ - * ?"
+        )
+    return pattern
+
+
+OnlyStream = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(callback=checked_stream, help="Only this stream."),
+]
+StreamArgument = Annotated[
+    str, typer.Argument(callback=checked_stream, help="Name of the stream.")
+]
+StreamPattern = Annotated[
+    str,
+    typer.Option(
+        "--stream",
+        callback=_checked_pattern,
+        help="Pattern (* and ?) of the streams whose beats, status and signal it passes.",
+    ),
+]
 Endpoint = Annotated[
     str,
     typer.Option(envvar="MONITOR_ENDPOINT", help="Address of the alerts of a running monitor."),

@@ -19,6 +19,8 @@ from monitor.cli.options import (
     PositionFile,
     ServerKey,
     Sound,
+    StreamArgument,
+    checked_stream,
     client_keys,
 )
 from monitor.dashboard.options import DashboardOptions, Palette
@@ -93,7 +95,10 @@ def ack(
     episode: Annotated[
         str, typer.Argument(help="Episode of one alarm, as in its alerts; all alarms by default.")
     ] = "",
-    stream: Annotated[str, typer.Option(help="Only alarms of this stream.")] = "",
+    stream: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(callback=checked_stream, help="Only alarms of this stream."),
+    ] = None,
     endpoint: Endpoint = ENDPOINT,
     key: Key = None,
     server_key: ServerKey = None,
@@ -104,12 +109,12 @@ def ack(
     from monitor.commands.running.ack import acknowledge
 
     shown = client_keys(key, server_key, keys)
-    acknowledge(endpoint, stream=stream, episode=episode, as_json=as_json, keys=shown)
+    acknowledge(endpoint, stream=stream or "", episode=episode, as_json=as_json, keys=shown)
 
 
 @running_monitor_app.command()
 def limits(
-    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
+    stream: StreamArgument,
     hr_low: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(help="Alarm below this heart rate."),

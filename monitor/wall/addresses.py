@@ -1,13 +1,16 @@
-"""The address at which a wall is served: one of this machine, with a port. Pure."""
+"""The address at which a wall is served, one of this machine with a port; and its names. Pure."""
 
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 from monitor.text import safe_text
 from pipeline.errors import ConfigError
+
+_HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +55,17 @@ class HttpAddress:
 
     def __str__(self) -> str:
         return f"{self.shown_host}:{self.port}"
+
+
+def host_name(text: str) -> str:
+    """Return the name of a machine as browsers send it, lower case.
+
+    Raises:
+        ConfigError: no machine can have this name.
+    """
+    if _HOST_NAME.match(text) is None:
+        raise ConfigError(
+            f"{safe_text(text)!r} is no name of a machine: write it as in ward.example, without "
+            "port; letters other than A-Z as browsers send them, xn--..."
+        )
+    return text.lower()

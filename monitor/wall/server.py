@@ -25,7 +25,7 @@ from monitor.log_format import report_line
 from monitor.run.events import WallReady, announce
 from monitor.run.processes import interrupted_between_turns, stop_when_orphaned
 from monitor.wall.access import Access
-from monitor.wall.addresses import HttpAddress
+from monitor.wall.addresses import HttpAddress, host_name
 from monitor.wall.app import LONGEST_MESSAGE, make_app
 from monitor.wall.token import Token
 from monitor.wall.viewers import MAX_VIEWERS, Wall
@@ -91,7 +91,7 @@ def serve_wall(
             f"{address} is reached from other machines: give --token, --tls-cert and --tls-key "
             "(docs/wall.md), or use 127.0.0.1"
         )
-    names = frozenset(name.lower() for name in options.names)
+    names = frozenset(map(host_name, options.names))
     access = Access(token=token, loopback=address.loopback, tls=tls is not None, names=names)
     with (
         _bound(address) as listener,

@@ -195,6 +195,47 @@ def test_a_malformed_address_is_refused_before_anything_starts(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["subscribe", "--stream"],
+        ["ack", "--stream"],
+        ["limits"],
+        ["alerts", "--kafka", "127.0.0.1:1", "--stream"],
+        ["bridge", "kafka", "--kafka", "127.0.0.1:1", "--stream"],
+        ["wall", "--name"],
+        ["live", "--device", "synthetic:?name="],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("name", ["a b", "Zoë", "", "a\x1b[2J"])
+def test_a_name_that_nothing_can_have_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], name: str
+) -> None:
+    """In one line; an empty one, as of a variable that is not set, does not mean all streams."""
+    if words[-1].endswith("="):
+        words = [*words[:-1], words[-1] + name]
+    else:
+        words = [*words, name]
+    assert exit_code(monkeypatch, *words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.rstrip("\n").isprintable()
+    assert "name" in captured.err or "pattern" in captured.err
+
+
+def test_a_name_with_spaces_is_answered_by_that_of_its_stream(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files may have names that streams have not."""
+    assert exit_code(monkeypatch, "subscribe", "--stream", "Zoë Müller") == 2
+    assert capsys.readouterr().err == (
+        "monitor: 'Zoë Müller' is no name of a stream: 1 to 64 of A-Z a-z 0-9 . _ -; "
+        "a file of this name is the stream Zo__M_ller\n"
+    )
+
+
 def test_source_needs_records_or_a_device(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,11 +29,15 @@ def export(
     csv: Annotated[Optional[Path], typer.Option(help="Write a table into this file.")] = None,  # noqa: UP045
     json_lines: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--json", help="Write one JSON object a line into this file."),
+        typer.Option(
+            "--json", help="Write one JSON object a line into this file (docs/subscribing.md)."
+        ),
     ] = None,
     parquet: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Write a table with typed columns; needs the extra parquet."),
+        typer.Option(
+            help="Write a table with typed columns (docs/outlets.md); needs the extra parquet."
+        ),
     ] = None,
     wfdb: Annotated[
         Optional[Path],  # noqa: UP045

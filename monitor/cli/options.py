@@ -133,9 +133,7 @@ OnlyStream = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(callback=checked_stream, help="Only this stream."),
 ]
-StreamArgument = Annotated[
-    str, typer.Argument(callback=checked_stream, help="Name of the stream.")
-]
+StreamArgument = Annotated[str, typer.Argument(callback=checked_stream, help="Name of the stream.")]
 StreamPattern = Annotated[
     str,
     typer.Option(

@@ -13,8 +13,9 @@ from monitor.run.supervisor import System
 from pipeline.alarms.kinds import KINDS
 from pipeline.alarms.settings import DEFAULTS, RANGES, settings_of
 from pipeline.constants import DEFAULT_PORT
-from pipeline.schema.public import SystemReport
+from pipeline.schema.public import Alert, SystemReport, Trend
 from tests.monitor.run.test_system import command, environment
+from tests.project.test_observability import command_of
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports
 
@@ -67,25 +68,27 @@ def test_readme_shows_every_command(tmp_path: Path) -> None:
     assert [name for name in commands if not re.search(rf"\b{name}\b", readme)] == []
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        "README.md",
-        "docs/architecture.md",
-        "docs/deploy.md",
-        "docs/operations.md",
-        "docs/outlets.md",
-        "docs/python.md",
-        "CONTRIBUTING.md",
-    ],
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 )
-def test_links_lead_somewhere(document: str) -> None:
-    """Every relative link of a document points to a file of the repository."""
-    text = (ROOT / document).read_text(encoding="utf-8")
-    folder = (ROOT / document).parent
 
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    missing = [link for link in links if not (folder / link).exists()]
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, as sites make them of their words."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document: str) -> None:
+    """Every relative link of a document points to a file of the repository, and to a heading."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    missing = []
+    for path, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text):
+        target = (ROOT / document).parent / path if path else ROOT / document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            missing.append(f"{path}#{anchor}")
 
     assert missing == []
 
@@ -151,3 +154,21 @@ def test_every_promise_names_tests_that_exist() -> None:
 
     assert len(named) > 80
     assert missing == []
+
+
+@pytest.mark.parametrize(("heading", "kind"), [("An alert", Alert), ("A minute", Trend)])
+def test_every_field_of_what_is_exported_is_described(
+    heading: str, kind: type[Alert] | type[Trend]
+) -> None:
+    """docs/subscribing.md, which `monitor log export --help` and docs/operations.md point to."""
+    text = (ROOT / "docs/subscribing.md").read_text(encoding="utf-8")
+    (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    named = set(re.findall(r"[`\"](\w+)[`\"]", section)) | {"schema", "notice", "log_id", "seq"}
+    assert set(kind.__struct_fields__) - named == set()
+    assert "docs/subscribing.md" in exported_help()
+
+
+def exported_help() -> str:
+    """Return the help of ``monitor log export``."""
+    export = command_of(["log", "export"])[0]
+    return " ".join(str(getattr(parameter, "help", "")) for parameter in export.params)

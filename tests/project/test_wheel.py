@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import recordings
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports
 
@@ -79,6 +80,7 @@ def test_a_newcomer_scans_and_replays_from_the_wheel(
         for file in venv.rglob("*")
         if file.is_file() and not INSTALLERS & set(file.parts)
     )
+    print(f"Python {version}: {size / 1e6:.0f} MB")
     assert size < LARGEST
     assert not list(venv.rglob("site-packages/torch"))
 
@@ -99,5 +101,8 @@ def test_a_newcomer_scans_and_replays_from_the_wheel(
     port = str(free_ports())
     replayed = run("monitor", "replay", "demo", "--speed", "100", "--json", "--port", port)
     assert any(json.loads(line).get("kind") == "couplet" for line in replayed.splitlines())
+    (tmp_path / "night.edf").write_bytes(recordings.edf_bytes(recordings.demo_adc(60)))
+    run("monitor", "report", "night.edf")  # the second of a newcomer's two commands
+    assert "4 ventricular" in (tmp_path / "night.html").read_text(encoding="utf-8")
     code = "import monitor; print(len(monitor.analyze('demo').beats))"
     assert run("python", "-c", code) == f"{len(beats)}\n"

@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.headers import DEMO_RECORD, load_header
+from replay.lead_sets.frames import read_frames
+
 Adc = NDArray[np.int64]
 
 RATE_HZ = 360
@@ -24,6 +27,11 @@ NAMES = ("II", "V5")
 
 Written = tuple[Path, dict[str, Any]]
 """A file, and what has to be stated of it, as `replay.files.stated.Stated.of` takes it."""
+
+
+def demo_adc(seconds: int) -> Adc:
+    """Return the first seconds of the demo record, int [n, 1]."""
+    return read_frames(load_header(DEMO_RECORD), [0], 0, seconds * RATE_HZ)[0][:, np.newaxis]
 
 
 def mv(adc: Adc) -> NDArray[np.float64]:

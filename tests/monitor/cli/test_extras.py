@@ -17,7 +17,9 @@ from pipeline.errors import ConfigError
 from pipeline.stream import warmup
 from tests.monitor.cli.test_app import exit_code
 from tests.monitor.run.test_system import DEADLINE_S, command, environment
+from tests.support import recordings
 from tests.support.logs import filled_log
+from tests.support.paths import ROOT
 from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.system
@@ -54,6 +56,25 @@ def test_a_record_is_replayed_and_scanned_with_classes(plain: dict[str, str]) ->
     assert {"N", "V"} <= {beat["beat_class"] for beat in beats}
     kinds = [json.loads(line).get("kind") for line in replayed.stdout.splitlines()]
     assert "couplet" in kinds
+
+
+def test_a_newcomer_with_an_edf_file_has_its_report_in_two_commands(
+    plain: dict[str, str], tmp_path: Path
+) -> None:
+    """``pip install .`` and ``monitor report FILE``: a page, named on stdout, of what was found."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\npip install . " in readme
+    assert "\nmonitor report night.edf " in readme
+    (tmp_path / "night.edf").write_bytes(recordings.edf_bytes(recordings.demo_adc(60)))
+    done = subprocess.run(
+        command("report", "night.edf"), env=plain, cwd=tmp_path,
+        capture_output=True, text=True, timeout=DEADLINE_S,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/night.html\n"), done.stderr
+    page = (tmp_path / "night.html").read_text(encoding="utf-8")
+    assert "<h1>ECG report" in page
+    assert "4 ventricular" in page
 
 
 def test_doctor_says_what_a_plain_installation_lacks(plain: dict[str, str]) -> None:

@@ -109,10 +109,10 @@ def open_devices(uris: Sequence[str]) -> list[Source]:
 
 
 def full_address(uri: str) -> str:
-    """Return an address with its kind: a path below /dev is a serial line, a dash stdin."""
+    """Return an address with its kind: an absolute path is a serial line, a dash stdin."""
     if uri.partition("?")[0] == STANDARD_INPUT[0]:
         return f"stdin:{uri[1:]}"
-    if uri.startswith("/dev/") or re.match(r"COM\d+(\?|$)", uri):
+    if uri.startswith("/") or re.match(r"COM\d+(\?|$)", uri):
         return f"serial:{uri}"
     return uri
 

@@ -80,8 +80,7 @@ def test_a_newcomer_scans_and_replays_from_the_wheel(
         for file in venv.rglob("*")
         if file.is_file() and not INSTALLERS & set(file.parts)
     )
-    print(f"Python {version}: {size / 1e6:.0f} MB")
-    assert size < LARGEST
+    assert size < LARGEST, f"{size / 1e6:.0f} MB"
     assert not list(venv.rglob("site-packages/torch"))
 
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MONITOR_DATA")}

@@ -11,28 +11,25 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from bleak import BleakClient
 from brainflow.board_shim import BoardIds, BoardShim, BrainFlowInputParams
 
-import monitor
-from pipeline.signal.samples import SampleBlock
 from replay.devices import ble_device
 from replay.devices.addresses import KINDS_OF_DEVICES, full_address, open_device
 from replay.devices.ble_frames import Movesense, PolarH10
-from replay.headers import DEMO_RECORD
-from replay.records import RecordSource
-from replay.source import Source, SourceInfo
 from tests.replay.devices.test_ble_device import movesense_frame, polar, polar_frames
 from tests.replay.devices.test_lsl_stream import Outlet
 from tests.replay.devices.test_serial_device import Device
+from tests.support.devices import until_samples
 from tests.support.fake_ble import FakeBle, fake_strap
 from tests.support.paths import ROOT
 from tests.support.running import until
 
 DOCUMENT = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
-ADDRESSES = re.findall(r"^\| `((?:[a-z]+):[^`]*)` \|.*\|.*\|$", DOCUMENT.split("\n## ")[0], re.M)
+ROWS = DOCUMENT.split("| address |")[1].split("\n\n")[0].splitlines()[2:]
+ADDRESSES = [row.split("`")[1] for row in ROWS]
+"""What stands first in each row of the first table: a row that is no address fails its test."""
 
 Feed = Callable[[], None]
 """Makes a counterpart send some samples, when the device is opened."""
@@ -131,72 +128,12 @@ def test_documented_devices_send_samples(
         assert all(block.leads == len(source.info.leads) for block in got)
 
 
-def until_samples(source: Source, samples: int) -> Iterator[SampleBlock | None]:
-    """Yield blocks until so many samples of a lead came."""
-    for block in source.blocks():
-        yield block
-        samples -= 0 if block is None else block.n
-        if samples <= 0:
-            return
-
-
 def test_short_addresses_mean_the_long_ones() -> None:
     """A path is a serial line, a dash standard input."""
     assert full_address("/dev/ttyUSB0?fs=250") == "serial:/dev/ttyUSB0?fs=250"
+    assert full_address("/tmp/of-socat?fs=250") == "serial:/tmp/of-socat?fs=250"
     assert full_address("COM3?fs=250") == "serial:COM3?fs=250"
     assert (full_address("-"), full_address("-?fs=250")) == ("stdin:", "stdin:?fs=250")
-
-
-class First:
-    """The first samples of a source, as a source."""
-
-    def __init__(self, source: Source, samples: int) -> None:
-        self.source, self.samples = source, samples
-
-    @property
-    def info(self) -> SourceInfo:
-        """Return that of the source."""
-        return self.source.info
-
-    def blocks(self) -> Iterator[SampleBlock | None]:
-        """Yield them."""
-        return until_samples(self.source, self.samples)
-
-    def seek(self, epoch: int, sample: int) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Close the source."""
-        self.source.close()
-
-
-def test_a_record_through_lsl_gives_the_beats_of_the_record() -> None:
-    """The same R peaks, classes and scores, however the samples came.
-
-    But for the seconds around those where the record's converter was at its end: a description of
-    LSL does not say where that is. Later scores follow from what was learned there.
-    """
-    record = RecordSource(DEMO_RECORD, speed=None)
-    blocks = [block for block in record.blocks() if block is not None]
-    signal = np.concatenate([block.samples for block in blocks], axis=-1)
-    outlet = Outlet(record.info.leads, "millivolts", fs=record.info.fs_hz)
-    source = open_device(outlet.address)
-    samples = np.atleast_2d(signal).T.astype(np.float32)
-    outlet.outlet.push_chunk(samples, outlet.began_s + len(samples) / record.info.fs_hz)
-    events = monitor.stream(First(source, len(samples)))
-    beats = [event for event in events if isinstance(event, monitor.Beat)]
-
-    expected = monitor.analyze("demo").beats
-    assert [beat.time_s for beat in beats] == expected["time_s"].tolist()
-    saturated = np.concatenate(
-        [np.zeros(block.n) if block.flags is None else block.flags for block in blocks]
-    )
-    first, last = np.flatnonzero(saturated)[[0, -1]] / record.info.fs_hz
-    for beat, one in zip(beats, expected, strict=True):
-        if not first - 1 < beat.time_s < last + 3:
-            assert (beat.beat_class or "") == one["beat_class"]
-        if beat.time_s < first - 1:
-            np.testing.assert_equal(np.nan if beat.score is None else beat.score, one["score"])
 
 
 def arduino_core() -> Path | None:

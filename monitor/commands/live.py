@@ -1,5 +1,6 @@
 """`monitor live`: a device through the whole system."""
 
+import logging
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,7 +57,7 @@ def monitor_devices(
         KeysError: the key of the pseudonyms cannot be used.
         KeyboardInterrupt: a signal ended the run; the summary was shown.
     """
-    addresses = chosen_devices(devices)
+    addresses = chosen_devices(devices, named_on_stderr=pseudonyms is None)
     openers_of(addresses)  # refuses a malformed one before any process starts
     if pseudonyms is not None:  # a key that others can read is refused before any process starts
         Pseudonyms.load(pseudonyms)
@@ -79,10 +80,11 @@ def monitor_devices(
     )
 
 
-def chosen_devices(named: Sequence[str]) -> list[str]:
+def chosen_devices(named: Sequence[str], *, named_on_stderr: bool = True) -> list[str]:
     """Return the addresses that are ``named``, or that of the only device that is there.
 
-    Where there are several, each is listed on stderr with the command that starts it.
+    Of the only one a line on stderr says which it is, unless ``named_on_stderr`` is False. Where
+    there are several, each is listed there with the command that starts it.
 
     Raises:
         DeviceError: none is named, and not exactly one is there.
@@ -94,4 +96,8 @@ def chosen_devices(named: Sequence[str]) -> list[str]:
         for one in found:
             command = safe_text(f"monitor live --device {shlex.quote(one.address)}", 200)
             report_line(f"{command}  # {safe_text(one.what)}")
-    return [only_device(found)]
+    address = only_device(found)
+    if named_on_stderr:
+        what = safe_text(f"{address} ({found[0].what})", 200)
+        report_line(f"monitor: takes the only device that is there: {what}", logging.INFO)
+    return [address]

@@ -103,6 +103,10 @@ def test_the_only_device_is_used_and_others_are_listed(
     assert [one.address for one in found] == [f"serial:{port}" for port in ports]
     if len(ports) == 1:
         assert chosen_devices([]) == chosen_devices([""]) == [f"serial:{ports[0]}"]
+        said = f"monitor: takes the only device that is there: serial:{ports[0]} (serial port)\n"
+        assert capsys.readouterr().err == 2 * said
+        assert chosen_devices([""], named_on_stderr=False) == [f"serial:{ports[0]}"]
+        assert capsys.readouterr().err == ""  # with pseudonyms
         return
     with pytest.raises(DeviceError, match="synthetic:"):
         chosen_devices([""])

@@ -26,7 +26,7 @@ what wfdb needs. pip and setuptools do not count: some environments have them, p
 INSTALLERS = {"pip", "setuptools", "pkg_resources", "_distutils_hack"}
 
 RUN_S = 900.0
-"""The first start compiles the kernels: minutes of one core, of a share of one where others run."""
+"""The first start compiles the kernels: minutes of one core, and more where others use it, too."""
 
 
 def interpreter(version: str) -> str:

@@ -128,6 +128,35 @@ def test_documented_devices_send_samples(
         assert all(block.leads == len(source.info.leads) for block in got)
 
 
+FAULTS = {
+    "sends nothing": "replay/devices/test_device_on_hub.py::"
+    "test_a_device_that_sends_nothing_is_a_stream_and_an_alarm",
+    "is unplugged": "replay/devices/test_device_on_hub.py::"
+    "test_a_device_that_is_unplugged_is_an_alarm_that_says_so",
+    "sends lines that cannot be read": "replay/devices/test_device_on_hub.py::"
+    "test_a_device_whose_lines_cannot_be_read_is_an_alarm_with_one_of_them",
+    "sends other columns": "replay/devices/test_device_on_hub.py::"
+    "test_a_device_that_sends_another_column_is_an_alarm_and_no_samples",
+    "has several leads": "replay/devices/test_serial_device.py::"
+    "test_leads_that_the_address_does_not_name_are_asked_for_within_5_s",
+    "sends more or fewer samples": "pipeline/stream/test_stream.py::"
+    "test_device_that_sends_at_another_rate_raises_an_alarm",
+    "sends only `!`": "replay/devices/test_device_on_hub.py::"
+    "test_a_device_that_sends_only_lead_off_is_an_alarm_at_once",
+}
+"""What can be wrong with a device, and the test that does it; as the table of faults begins."""
+
+
+def test_every_fault_that_is_documented_is_run_by_a_test() -> None:
+    """Each row of the table of faults, in its order, and no other."""
+    table = DOCUMENT.split("| the device | alarm |")[1].split("\n\n")[0].splitlines()[2:]
+    assert len(table) == len(FAULTS)
+    for row, (begins, test) in zip(table, FAULTS.items(), strict=True):
+        assert row.startswith(f"| {begins}")
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8")
+
+
 def test_short_addresses_mean_the_long_ones() -> None:
     """A path is a serial line, a dash standard input."""
     assert full_address("/dev/ttyUSB0?fs=250") == "serial:/dev/ttyUSB0?fs=250"

@@ -243,12 +243,22 @@ def _places(table: Table, stated: Stated, where: str, time: int | None) -> list[
                 table.refuse(f"has no numbers in column {quoted(layout.columns[place].name)}")
     else:
         places = [n for n in places if layout.kinds[n] == "n" and n != time]
+        if len(places) > 1 and _is_nothing(table, places[-1]):
+            places.pop()
         places = [n for n in places if not _counts(table, n)] or places
     if len(places) > MAX_LEADS_PER_RECORD:
         table.refuse(f"has {len(places)} columns of numbers; name those of the ECG with --column")
     if not places:
         table.refuse("holds times and no signal")
     return places
+
+
+def _is_nothing(table: Table, column: int) -> bool:
+    """Return whether a column is what a delimiter at the end of each line makes."""
+    layout = table.layout
+    if column < len(layout.columns) - 1 or (layout.headed and layout.columns[column].name):
+        return False
+    return bool(np.isnan(table.read(column, 0, min(table.n, STEP))).all())
 
 
 def _counts(table: Table, column: int) -> bool:

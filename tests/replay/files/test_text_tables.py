@@ -156,6 +156,17 @@ def test_blank_lines_within_a_table_are_a_fault(tmp_path: Path) -> None:
         all_of(open_text(path, Stated.of(fs_hz=250)))
 
 
+@pytest.mark.parametrize("head", ["time,II [mV],\n", ""])
+def test_a_delimiter_at_the_end_of_each_line_is_no_lead(
+    tmp_path: Path, mv: NDArray[np.float64], head: str
+) -> None:
+    """As spreadsheets and sketches write it: what is after it has no name and no value."""
+    text = head + rows(np.arange(N) / 250, mv).replace("\n", ",\n")
+    header = open_text(written(tmp_path, text), Stated.of(None, None if head else "mV"))
+    assert len(header.signals) == 1
+    np.testing.assert_allclose(all_of(header), mv, atol=1e-6)
+
+
 def test_columns_are_chosen_by_name_and_number(tmp_path: Path) -> None:
     """Names without their units, numbers from 0; row numbers, times and texts are no signals."""
     text = "index,time,II (uV),V5 (uV),bpm,rhythm\n" + "".join(

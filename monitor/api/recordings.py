@@ -59,6 +59,16 @@ class Recording:
         return self.n / self.fs_hz
 
 
+_ARGUMENTS: Final = (
+    ("--fs HZ", "fs in Hz"),
+    ("--fs", "fs"),
+    ("--unit", "unit"),
+    ("--column", "columns"),
+    ("--lead", "leads="),
+)
+"""Options of the command line, and what they are here."""
+
+
 def checked_rate(fs: float | None) -> float:
     """Return the sampling rate in Hz; raise `ValueError` for none and for one out of range."""
     low, high = SAMPLING_RATE_LIMITS_HZ
@@ -185,8 +195,8 @@ def of_file(
 
 
 def _in_python(text: str) -> str:
-    """Return an error with the names of arguments in place of those of options."""
-    for option, argument in (("--fs", "fs"), ("--unit", "unit"), ("--column", "columns")):
+    """Return an error, or a note, with the names of arguments in place of those of options."""
+    for option, argument in _ARGUMENTS:
         text = text.replace(option, argument)
     return text
 
@@ -207,7 +217,12 @@ def _opened(
         leads_of_recording(streams[0], asked) if streams else leads_of(others[0], asked, stated)
     )
     check_same_rate(stated.fs_hz, recording.fs_hz)
-    return replace(recording, name=name or recording.name, start=start or recording.start)
+    return replace(
+        recording,
+        name=name or recording.name,
+        start=start or recording.start,
+        note=_in_python(recording.note),
+    )
 
 
 def of_found(found: "FoundLeads") -> Recording:

@@ -68,6 +68,10 @@ def test_what_a_file_does_not_say_is_stated_in_python(
     assert found.summary.name == "n"
     with pytest.raises(ValueError, match=r"does not state its unit: give it with unit mV, uV or V"):
         monitor.analyze(path, 360)
+    with pytest.raises(ValueError, match=r"rate and its unit: give them with fs in Hz and unit mV"):
+        monitor.analyze(path)
+    (note,) = monitor.analyze(path, 360, unit="uV").summary.notes
+    assert note.endswith("; leads= takes another")
 
 
 def test_a_folder_is_scanned_to_its_end_whatever_is_in_it(

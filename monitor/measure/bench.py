@@ -27,7 +27,9 @@ from models.measure.result_json import to_json
 from monitor.inputs import data_folder
 from monitor.measure.bench_cluster import SharedFigures, measure_sharing
 from monitor.measure.bench_kernels import KernelFigures, measure_kernels, shortest_s
+from monitor.measure.bench_night import NightFigures, measure_night
 from monitor.measure.bench_scale import CASES, Case, ScaleFigures, measure_scale
+from monitor.measure.bench_screen import ScreenFigures, measure_screen
 from monitor.measure.bench_stream import StreamFigures, measure_stream
 from monitor.measure.bench_system import (
     EmbeddedFigures,
@@ -70,6 +72,11 @@ _MEANING: Final = (
     "  themselves state; memory is the proportional set size of hub and scorer.",
     "**scan**: the whole command, with both leads of a record; beside it with the first alone.\n"
     "  **start**: the whole command, kernels compiled before. All other parts have one lead.",
+    "**screen**: 64 live streams, the bundled record in chunks of 20 ms; processor time of each\n"
+    "  process over a core, with a dashboard of 160 x 50 on a pseudo-terminal, then with a wall\n"
+    "  in its place that nobody looks at, then one viewer with 16 strips; key: from a key to the\n"
+    "  first bytes of the picture that it changed, the help and back, which changes all of it.\n"
+    "  **night**: `monitor report` of a record of 24 h at 250 Hz, the whole command.",
     "**patients of one hub**: the bundled record as so many streams from one source, in real time\n"
     "  or, where no chunk is named, at full speed; patients is how many the hub keeps up with, or\n"
     "  their worth of signal; see docs/scale.md.",
@@ -114,6 +121,8 @@ class BenchResult:
     scan_one_lead: ScanFigures | Skipped
     student: StudentFigures | Skipped
     start: StartFigures
+    screen: ScreenFigures | Skipped
+    night: NightFigures
     cluster: SharedFigures | Skipped
     scale: list[ScaleFigures]
 
@@ -124,6 +133,15 @@ class ClusterResult:
 
     machine: Provenance
     cluster: SharedFigures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenResult:
+    """What a ward costs that somebody looks at, and the report of a night."""
+
+    machine: Provenance
+    screen: ScreenFigures | Skipped
+    night: NightFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +173,15 @@ def bench_cluster(*, as_json: bool) -> None:
         ConfigError: the Kafka client is not installed.
     """
     result = ClusterResult(machine=provenance(), cluster=measure_sharing())
+    if as_json:
+        print_json(result)
+    else:
+        Console().print(terminal_table(_table(result)))
+
+
+def bench_screen(data: Path | None, *, as_json: bool) -> None:
+    """Measure dashboard, wall and report, and print the table (or JSON)."""
+    result = ScreenResult(machine=provenance(), screen=_screen(), night=measure_night(_mitdb(data)))
     if as_json:
         print_json(result)
     else:
@@ -219,6 +246,8 @@ def _measure(data: Path | None) -> BenchResult:
         scan_one_lead=measured("scan of one lead", lambda: _scan(data, "--lead", "0")),
         student=measured("student", lambda: _student(data)),
         start=measured("start", measure_start),
+        screen=measured("screen", _screen),
+        night=measured("night", lambda: measure_night(_mitdb(data))),
         cluster=measured("cluster", _cluster),
         scale=measured("scale", lambda: _scale(CASES)),
     )
@@ -287,13 +316,19 @@ def _cluster() -> SharedFigures | Skipped:
     return measure_sharing()
 
 
-def _rows(result: BenchResult | ClusterResult) -> Iterator[tuple[str, str, str]]:
+def _screen() -> ScreenFigures | Skipped:
+    if any(find_spec(name) is None for name in ("starlette", "uvicorn", "websockets")):
+        return Skipped(skipped="the extra wall is not installed")
+    return measure_screen()
+
+
+def _rows(result: BenchResult | ClusterResult | ScreenResult) -> Iterator[tuple[str, str, str]]:
     for part, figures in to_json(result).items():
         if part != "machine" and isinstance(figures, dict):
             yield from ((part, words(name), str(value)) for name, value in figures.items())
 
 
-def _table(result: BenchResult | ClusterResult) -> Table:
+def _table(result: BenchResult | ClusterResult | ScreenResult) -> Table:
     return Table(
         title=str(result.machine),
         columns=("part", "what", "figure"),

@@ -26,3 +26,16 @@ def resident_mib(pid: int) -> float:
         OSError: there is no such process.
     """
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_MIB
+
+
+def peak_mib(pid: int) -> float:
+    """Return the most resident memory that a process has had, in MiB.
+
+    Raises:
+        OSError: there is no such process, or it has ended.
+    """
+    # Not that of `wait4`, which is at least that of the process that started this one.
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise ProcessLookupError(pid)

@@ -66,6 +66,13 @@ def watch(
     sound: Sound = False,
     palette: Colours = Palette.USUAL,
     no_flash: NoFlash = False,
+    recording: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="DIR",
+            help="Scroll back through this folder of --record, where the monitor writes it.",
+        ),
+    ] = None,
     parent: Parent = None,
 ) -> None:
     """Show a running monitor on a dashboard in this terminal, until Ctrl-C."""
@@ -73,7 +80,9 @@ def watch(
 
     shown = client_keys(key, server_key, keys)
     options = DashboardOptions(sound, palette, flash=not no_flash)
-    show_dashboard(endpoint, from_seq=from_seq, options=options, parent=parent, keys=shown)
+    show_dashboard(
+        endpoint, from_seq=from_seq, options=options, parent=parent, keys=shown, recording=recording
+    )
 
 
 @running_monitor_app.command()

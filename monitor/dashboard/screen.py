@@ -39,7 +39,8 @@ from monitor.dashboard.panels import (
     vitals_panel,
 )
 from monitor.dashboard.state import DashboardState, StreamState
-from monitor.dashboard.tiles import Grid, ends_of, grid_of, moment_of, tiles_block
+from monitor.dashboard.stream_signal import Stretch
+from monitor.dashboard.tiles import Grid, ends_of, further_back, grid_of, moment_of, tiles_block
 from monitor.dashboard.view import KEYS, Patients, View
 from monitor.text import number, safe_text
 from pipeline.constants import NOTICE
@@ -202,7 +203,8 @@ def patients_of(
         status = shown.stream.status
         name, signal = shown.stream.name, shown.stream.signal
         _, end_s = (view.frozen or ends).get(name, (0, 0.0))
-        kept = max(0.0, end_s - signal.oldest_s - 1.0)
+        oldest_s = 0.0 if view.recorded else signal.oldest_s
+        kept = max(0.0, end_s - oldest_s - 1.0)
         episodes = dashboard.episodes.newest_first()
         alarms = {one.first.seq for one in episodes if one.first.stream == name and one.first.seq}
     return Patients(
@@ -216,6 +218,15 @@ def patients_of(
         silenced=dashboard.silenced_s(now) > 0,
         limits={} if status is None else status.limits,
     )
+
+
+def lacking(dashboard: DashboardState, view: View, size: tuple[int, int]) -> Stretch | None:
+    """Return what the frozen picture of the selected patient lacks of the recording, if anything.
+
+    Of a page of many patients nobody else's is read.
+    """
+    stream = _Shown.of(dashboard, view, size).stream
+    return None if stream is None else further_back(view, stream)
 
 
 def patient_at(

@@ -107,6 +107,8 @@ class DashboardState:
         """Start of the elapsed time, in the clock that is passed to `receive` and `render`."""
         self.received_at: float | None = None
         """When the last message of any kind came."""
+        self.log_id = ""
+        """Of the monitor's log, as heartbeats name it."""
         self.revision = 0
         """Grows with every message that may change the picture."""
         self.streams: dict[str, StreamState] = {}
@@ -137,6 +139,7 @@ class DashboardState:
 
     def _apply(self, message: Received, now: float) -> None:
         if isinstance(message, Heartbeat):
+            self.log_id = message.log_id
             return
         if isinstance(message, SystemReport):
             if message.alarms or any(not stream for stream, _ in self.active):

@@ -19,6 +19,17 @@ _MAX_MV: Final = 1e4
 """A larger value is no ECG and is treated as missing."""
 
 
+class Stretch(NamedTuple):
+    """A part of a stream's signal, as a recording is asked for it."""
+
+    stream: str
+    log_id: str
+    epoch: int
+    begin_s: float
+    """In seconds of the signal, as the next."""
+    end_s: float
+
+
 class Scale(NamedTuple):
     """The lower and the upper edge of a trace in mV."""
 
@@ -106,3 +117,25 @@ class StreamSignal:
         self.in_use = strip.in_use
         SignalRing(self._state).place(strip.epoch, first, values)
         return True
+
+
+class Piece(NamedTuple):
+    """What a recording has of a stretch."""
+
+    stretch: Stretch
+    signal: StreamSignal
+    """Empty where nothing is recorded."""
+
+    @classmethod
+    def of(cls, stretch: Stretch, strip: SignalStrip | None) -> "Piece":
+        """Return what was read; None for nothing."""
+        signal = StreamSignal()
+        if strip is not None:
+            signal.place(strip)
+        return cls(stretch, signal)
+
+    def covers(self, wanted: Stretch) -> bool:
+        """Return whether what was read includes all of another stretch."""
+        own = self.stretch
+        same = (own.stream, own.log_id, own.epoch) == (wanted.stream, wanted.log_id, wanted.epoch)
+        return same and own.begin_s <= wanted.begin_s and wanted.end_s <= own.end_s

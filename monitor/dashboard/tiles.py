@@ -13,13 +13,22 @@ from monitor.dashboard.episodes import ReceivedAlert
 from monitor.dashboard.layout import BORDER, MUTED, SELECTED, STALE, TILE, Block, beside, clock, fit
 from monitor.dashboard.panels import state_of
 from monitor.dashboard.state import DashboardState, StreamState
-from monitor.dashboard.stream_signal import StreamSignal
+from monitor.dashboard.stream_signal import StreamSignal, Stretch
 from monitor.dashboard.view import TILES, View
 from monitor.text import number, safe_text
 from monitor.urgency import RANK
 
 _LEAST: Final = (14, 4)
 """Cells and lines of a tile with a strip; smaller ones only where they are asked for."""
+
+PIECE_S: Final = 26.0
+"""So much of a recording is read at once, with so much behind the end of the page:"""
+_AHEAD_S: Final = 5.0
+
+_LONGEST_PAGE_S: Final = 20.0
+"""Of the widest picture."""
+
+_NOT_KEPT: Final = Moment(StreamSignal(), 0.0, "FROZEN: NO LONGER KEPT")
 
 _EDGES: Final = {2: "red", 1: "yellow", 0: "cyan"}
 """Of a tile with an alarm, by rank."""
@@ -82,12 +91,50 @@ def moment_of(view: View, stream: StreamState) -> Moment | None:
         signal = StreamSignal()
         signal.place(view.strip)
         return Moment(signal, signal.newest_s, f"FROZEN: ALERT {view.alarm}")
-    epoch, end_s = view.frozen.get(stream.name, (stream.signal.epoch, stream.signal.newest_s))
-    if epoch != stream.signal.epoch:
-        return Moment(StreamSignal(), 0.0, "FROZEN: NO LONGER KEPT")
-    end_s -= view.back_s
-    ago = number(stream.signal.newest_s - end_s, ".0f", " s")
-    return Moment(stream.signal, end_s, f"FROZEN {clock(end_s)}, {ago} AGO")
+    epoch, end_s = _frozen_at(view.frozen, view, stream)
+    own, words = stream.signal, f"FROZEN {clock(end_s)}"
+    if epoch == own.epoch:
+        words += f", {number(own.newest_s - end_s, '.0f', ' s')} AGO"
+    page = _page(stream, view.log_id, epoch, end_s)
+    if page is None:
+        return Moment(own, end_s, words)
+    if view.recorded and view.piece is not None and view.piece.covers(page):
+        there = view.piece.signal.end > 0
+        return Moment(view.piece.signal, end_s, words if there else f"{words}: NOT RECORDED")
+    if view.recorded:
+        words += ": READING"
+    return Moment(own, end_s, words) if view.recorded or epoch == own.epoch else _NOT_KEPT
+
+
+def further_back(view: View, stream: StreamState) -> Stretch | None:
+    """Return what a frozen picture lacks of a stream, to be read from the recording.
+
+    None where nothing is lacking: the picture is live, the signal that it has received or the piece
+    that was read last covers it, or there is no recording.
+    """
+    if view.frozen is None or not view.recorded or view.alarm:
+        return None
+    page = _page(stream, view.log_id, *_frozen_at(view.frozen, view, stream))
+    if page is None or (view.piece is not None and view.piece.covers(page)):
+        return None
+    begin_s = max(0.0, page.end_s + _AHEAD_S - PIECE_S)
+    return page._replace(begin_s=begin_s, end_s=page.end_s + _AHEAD_S)
+
+
+def _frozen_at(
+    frozen: Mapping[str, tuple[int, float]], view: View, stream: StreamState
+) -> tuple[int, float]:
+    """Return the epoch of a stream in a frozen picture, and where that ends, in seconds."""
+    epoch, end_s = frozen.get(stream.name, (stream.signal.epoch, stream.signal.newest_s))
+    return epoch, end_s - view.back_s
+
+
+def _page(stream: StreamState, log_id: str, epoch: int, end_s: float) -> Stretch | None:
+    """Return the stretch of a page that ends there; None where it was received."""
+    begin_s, signal = max(0.0, end_s - _LONGEST_PAGE_S), stream.signal
+    if epoch == signal.epoch and begin_s >= signal.oldest_s:
+        return None
+    return Stretch(stream.name, log_id, epoch, begin_s, end_s)
 
 
 def tiles_block(

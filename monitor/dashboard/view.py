@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from monitor.dashboard.stream_signal import Piece
 from pipeline.alarms.settings import RANGES
 from pipeline.schema.public import SignalStrip
 from pipeline.schema.requests import Acknowledge, Limits, Show, Silence
@@ -33,8 +34,8 @@ KEYS: Final = (
     ("s", "silence", "no sound for two minutes; again: sound on"),
     ("l", "limits", "change the limits of the heart rate of the selected patient"),
     ("f", "freeze", "freeze the signal, Space does, too; alarms and figures go on"),
-    ("[ ]", "scroll", "in a frozen picture: ten seconds back or on; ← →: one"),
-    ("p n", "alarms", "in a frozen picture: the patient's previous or next alarm"),
+    ("[ ]", "scroll", "ten seconds back (freezes) or on; ← → one, { } ten minutes"),
+    ("p n", "alarms", "the patient's previous alarm (freezes), or the next one"),
     ("/", "filter", "show patients by a part of the name, or by high, medium or low"),
     ("t", "tiles", "4, 16 or 64 patients on a page, or as many as fit"),
     ("PgUp PgDn", "page", "the next page of patients"),
@@ -90,6 +91,12 @@ class View:
     """The number of the alert whose signal is wanted from the monitor; 0 for none."""
     strip: SignalStrip | None = None
     """That signal, once it has come."""
+    recorded: bool = False
+    """Whether there is a recording, to scroll further back than what was received."""
+    log_id: str = ""
+    """Of the monitor's log, by which the recording knows its streams."""
+    piece: Piece | None = None
+    """What was read of the recording last."""
     limits: LimitChoice | None = None
     """The limits that are being chosen; None while their panel is closed."""
     help: bool = False
@@ -147,18 +154,24 @@ def press(view: View, key: str, patients: Patients) -> tuple[View, Request | Non
         return replace(view, leaving=True), None
     if key in _ASKING:
         return _ask(view, key, patients)
+    if view.frozen is None and key in ("[", "{"):
+        view = _frozen(view, patients)
     if view.frozen is not None and key in _SCROLL_S:
         far = max(0.0, min(view.back_s - _SCROLL_S[key], patients.kept_s))
         return replace(view, back_s=far, alarm=0, strip=None), None
-    if view.frozen is not None and key in ("p", "n"):
+    if key == "p" or (key == "n" and view.frozen is not None):
         return _go_to_alarm(view, key, patients)
+    if key in ("]", "}", "n"):
+        return replace(view, said="the picture is live: [ or p goes back, Space freezes"), None
     if key in _MOVES or key in ("pageup", "pagedown", "home", "end"):
         return _move(view, key, patients), None
     return _change(view, key, patients), None
 
 
 _ASKING: Final = ("a", "A", "s")
-_SCROLL_S: Final = {"left": -1.0, "right": 1.0, "[": -10.0, "]": 10.0}
+_SCROLL_S: Final = {
+    "left": -1.0, "right": 1.0, "[": -10.0, "]": 10.0, "{": -600.0, "}": 600.0,
+}  # fmt: skip
 _MOVES: Final = ("up", "down", "left", "right")
 
 
@@ -234,6 +247,7 @@ def _go_to_alarm(view: View, key: str, patients: Patients) -> tuple[View, Reques
         wanted = min((n for n in patients.alarms if view.alarm and n > view.alarm), default=0)
     if not wanted:
         return replace(view, said="no further alarm of this patient is known here"), None
+    view = view if view.frozen is not None else _frozen(view, patients)
     return replace(view, alarm=wanted, strip=None), Show(seq=wanted)
 
 
@@ -265,8 +279,7 @@ def _change(view: View, key: str, patients: Patients) -> View:
     if key == "enter" and patients.selected:
         return replace(view, opened=True, selected=patients.selected)
     if key in ("f", "space", " "):
-        frozen = dict(patients.ends) if view.frozen is None else None
-        return replace(view, frozen=frozen, back_s=0.0, alarm=0, strip=None)
+        return _frozen(view, patients) if view.frozen is None else _live(view)
     if key == "t":
         sizes = (0, *TILES)
         after = sizes[(sizes.index(view.tiles) + 1) % len(sizes)]
@@ -276,10 +289,18 @@ def _change(view: View, key: str, patients: Patients) -> View:
     return _back(view) if key == "escape" else view
 
 
+def _frozen(view: View, patients: Patients) -> View:
+    return replace(view, frozen=dict(patients.ends), back_s=0.0, alarm=0, strip=None)
+
+
+def _live(view: View) -> View:
+    return replace(view, frozen=None, back_s=0.0, alarm=0, strip=None, piece=None)
+
+
 def _back(view: View) -> View:
     """Return the view before the last thing that was opened."""
     if view.frozen is not None:
-        return replace(view, frozen=None, back_s=0.0, alarm=0, strip=None)
+        return _live(view)
     if view.opened:
         return replace(view, opened=False)
     if view.words:

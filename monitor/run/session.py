@@ -165,8 +165,9 @@ def run(
                 streams = system.start_source(source_arguments)
                 if dashboard is not None:
                     stderr.capture_own()
-                    begin = ["--from-seq", str(system.last_seq + 1)]
-                    system.start_dashboard([*dashboard, *begin], Terminal().restore)
+                    words = [*dashboard, "--from-seq", str(system.last_seq + 1)]
+                    words += [] if recording is None else ["--recording", str(recording.folder)]
+                    system.start_dashboard(words, Terminal().restore)
                 _receive(subscriber, system, shutdown, streams, reporter, tally)
         finally:
             system.close(shutdown.timeout_s)

@@ -8,9 +8,11 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from monitor.commands.running.control import send_request
+from monitor.commands.running.recorded_strip import recorded_signal
 from monitor.dashboard.options import DashboardOptions
 from monitor.dashboard.terminal.look import Look, has_every_character
 from monitor.dashboard.view import View
@@ -30,6 +32,7 @@ def show_dashboard(
     options: DashboardOptions,
     parent: int | None,
     keys: ClientKeys | None = None,
+    recording: Path | None = None,
 ) -> None:
     """Show a running monitor until told to stop.
 
@@ -40,13 +43,16 @@ def show_dashboard(
         parent: process of the run whose dashboard this is; it alone acts on Ctrl-C. None for a
             dashboard of its own.
         keys: for a monitor that asks for keys.
+        recording: folder in which the monitor records, to scroll back through; None for none.
 
     Raises:
-        ConfigError: the address is malformed, or there is no terminal.
+        ConfigError: the address is malformed, there is no terminal, or no such folder.
         KeyboardInterrupt: Ctrl-C ended a dashboard of its own.
     """
     if not can_be_drawn_on(sys.stdout):
         raise ConfigError("no terminal to draw on: `monitor subscribe` prints lines")
+    if recording is not None and parent is None and not recording.is_dir():
+        raise ConfigError(f"no folder {str(recording)!r}: name that of --record")
     stop = stop_when_orphaned(parent)
     if parent is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -61,6 +67,7 @@ def show_dashboard(
         monitor = Monitor(
             receive=partial(subscriber.receive, 0.0),
             ask=partial(send_request, endpoint, keys=keys),
+            recorded=None if recording is None else partial(recorded_signal, recording),
             stop=stop,
             interrupt=None if parent is None else _interrupt(parent),
         )

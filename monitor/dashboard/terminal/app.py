@@ -15,15 +15,16 @@ from textual.screen import Screen
 
 from monitor.dashboard.alarms import fastest_flash
 from monitor.dashboard.bell import Bells
-from monitor.dashboard.screen import patient_at, patients_of, picture
+from monitor.dashboard.screen import lacking, patient_at, patients_of, picture
 from monitor.dashboard.state import DashboardState
+from monitor.dashboard.stream_signal import Piece, Stretch
 from monitor.dashboard.terminal.driver import StdoutDriver
 from monitor.dashboard.terminal.look import Look
 from monitor.dashboard.terminal.picture import Picture
 from monitor.dashboard.view import Quit, View, click, press
 from monitor.text import safe_text
 from pipeline.errors import MonitorError
-from pipeline.schema.public import Received
+from pipeline.schema.public import Received, SignalStrip
 from pipeline.schema.requests import (
     Acknowledge,
     ControlReply,
@@ -60,6 +61,9 @@ class Monitor:
     """Waits for the answer; raises `MonitorError`. Called in a thread."""
     stop: Callable[[], bool]
     """Whether the dashboard is to end."""
+    recorded: Callable[[Stretch], SignalStrip | None] | None = None
+    """Returns what is recorded of a stretch, None for nothing; raises `MonitorError`. Called in a
+    thread. None where there is no recording."""
     interrupt: Callable[[], None] | None = None
     """Ends the run that the dashboard belongs to; None where it belongs to none."""
 
@@ -94,7 +98,7 @@ class Dashboard(App[None], inherit_bindings=False):
         """
         super().__init__(driver_class=StdoutDriver, ansi_color=True)
         self.state = DashboardState(clock())
-        self.view = view
+        self.view = replace(view, recorded=monitor.recorded is not None)
         self.failure: Exception | None = None
         """Why it ended, if it had to."""
         self.interrupted = False
@@ -105,6 +109,8 @@ class Dashboard(App[None], inherit_bindings=False):
         self._picture = Picture(look, self._write)
         self._drawn_at = self._pressed_at = float("-inf")
         self._drawn: tuple[int, View] | None = None
+        self._reading = False
+        """Whether the recording is being read: one stretch at a time."""
 
     def get_default_screen(self) -> Screen[None]:
         """Return the only screen."""
@@ -176,6 +182,8 @@ class Dashboard(App[None], inherit_bindings=False):
         key = event.character if event.is_printable and event.character else event.key
         size = self._picture.size
         patients = patients_of(self.state, self.view, (size.width, size.height), self._clock())
+        if self.view.frozen is None:
+            self.view = replace(self.view, log_id=self.state.log_id)
         self.view, request = press(self.view, key, patients)
         if isinstance(request, Quit):
             self._end()
@@ -193,6 +201,7 @@ class Dashboard(App[None], inherit_bindings=False):
 
     def _react(self) -> None:
         """Draw at once what a key has changed; keys that are held down wait for the next frame."""
+        self._read_further()
         now = self._clock()
         held, self._pressed_at = now - self._pressed_at < 1 / FRAMES_PER_S, now
         if not held:
@@ -236,6 +245,32 @@ class Dashboard(App[None], inherit_bindings=False):
             kinds = {alert.kind.replace("_", " ") for alert in reply.alerts}
             whose = f"{request.stream}: " if request.stream else ""
             self._say(f"{whose}acknowledged {', '.join(sorted(kinds)) or 'nothing'}")
+
+    def _read_further(self) -> None:
+        """Read what a frozen picture lacks from the recording, if nothing is being read."""
+        size = self._picture.size
+        stretch = lacking(self.state, self.view, (size.width, size.height))
+        if stretch is not None and not self._reading:
+            self._reading = True
+            self.run_worker(lambda: self._read(stretch), thread=True, exit_on_error=False)
+
+    def _read(self, stretch: Stretch) -> None:
+        """Read a stretch of the recording; runs in a thread."""
+        assert self._monitor.recorded is not None
+        strip, fault = None, ""
+        try:
+            strip = self._monitor.recorded(stretch)
+        except (MonitorError, OSError) as error:
+            fault = str(error)
+        self.call_from_thread(self._take_piece, Piece.of(stretch, strip), fault)
+
+    def _take_piece(self, piece: Piece, fault: str) -> None:
+        self._reading = False
+        if self.view.frozen is not None:
+            said = safe_text(fault, 128) if fault else self.view.said
+            self.view = replace(self.view, piece=piece, said=said)
+            self._draw(self._clock())
+            self._read_further()  # meanwhile somebody may have scrolled on
 
     def _say(self, words: str) -> None:
         self.view = replace(self.view, said=safe_text(words, 128))

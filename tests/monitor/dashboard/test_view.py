@@ -99,13 +99,24 @@ def test_a_frozen_picture_scrolls_back_as_far_as_signal_is_kept(key):
 
 def test_a_frozen_picture_goes_from_alarm_to_alarm():
     """The signal around each is asked of the monitor, the newest first."""
-    assert asked("p") is None
     assert asked("f", "p") == Show(seq=8)
     assert asked("f", "p", "p") == Show(seq=3)
     assert asked("f", "p", "p", "p") is None
     assert asked("f", "p", "p", "n") == Show(seq=8)
     assert asked("f", "n") is None
     assert after("f", "p", "left").alarm == 0
+
+
+def test_keys_into_the_past_freeze_a_live_picture():
+    """The others say what to press first; where there is no alarm, the picture stays live."""
+    assert asked("p") == Show(seq=8)
+    assert after("p").frozen == WARD.ends
+    assert (after("[").frozen, after("[").back_s) == (WARD.ends, 10.0)
+    assert (after("{").frozen, after("{").back_s) == (WARD.ends, WARD.kept_s)
+    assert after("p", patients=replace(WARD, alarms=())).frozen is None
+    for key in ("]", "}", "n"):
+        assert "Space freezes" in after(key).said
+        assert after(key).frozen is None
 
 
 @pytest.mark.parametrize(

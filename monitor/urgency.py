@@ -1,5 +1,6 @@
 """Which of the active alarms comes first, wherever they are shown. Pure."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from pipeline.schema.public import Alert
@@ -23,3 +24,19 @@ def urgency(alert: Alert) -> Urgency:
         alert.category != "technical",
         STATES.index(alert.state) if alert.state in STATES else 0,
     )
+
+
+def streams_in_order(active: Iterable[tuple[Alert, float]]) -> list[str]:
+    """Return the names of the streams with an alarm, the worst first.
+
+    They are in the order of the most urgent alarm of each. Of equally urgent ones the first is the
+    one that has waited longest, so that a new alarm moves nothing but those that are less urgent.
+
+    Args:
+        active: the active alarms, each with when it came into its present state.
+    """
+    worst: dict[str, tuple[Urgency, float]] = {}
+    for alert, at in active:
+        found = urgency(alert), -at
+        worst[alert.stream] = max(worst.get(alert.stream, found), found)
+    return sorted(worst, key=lambda name: worst[name], reverse=True)

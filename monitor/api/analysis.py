@@ -13,7 +13,7 @@ from monitor.api.events import Alarm, AlarmBook, Rhythm, rhythms_in
 from monitor.api.recordings import Leads, Recording, of_array, of_file
 from monitor.api.run import StreamRun
 from monitor.api.summary import AmplitudeNote, Summary, summary_of
-from monitor.api.trend_table import trend_table
+from monitor.api.trend_table import FiveMinutes, five_minutes_of, trend_table
 from monitor.api.wfdb_records import WfdbRecord, of_wfdb
 from pipeline.schema.public import Trend
 from pipeline.stream.embedded import Outcome
@@ -35,6 +35,7 @@ class Analysis:
         rhythms: list[Rhythm],
         summary: Summary,
         trends: "NDArray[Any]",
+        five_minutes: Sequence[FiveMinutes] = (),
     ) -> None:
         self._recording = recording
         self.beats = beats
@@ -47,6 +48,8 @@ class Analysis:
         """Counts and shares."""
         self.trends = trends
         """Each minute in numbers, see `trend_table`."""
+        self.five_minutes = five_minutes
+        """The variability of each whole five minutes."""
 
     def signal(self, begin_s: float, end_s: float) -> "NDArray[np.float32]":
         """Return the samples between two times, float32[leads, n], mV.
@@ -188,7 +191,9 @@ def analysis_of(
         notes=[text for text in (recording.note, amplitude.text) if text],
     )
     table = trend_table(trends, recording.start, recording.offsets, recording.fs_hz)
-    return Analysis(recording, beats, found, rhythms, summary, table)
+    placed = ((trend.time_s + offsets_s[trend.epoch], trend) for trend in trends)
+    five_minutes = five_minutes_of(placed, recording.duration_s)
+    return Analysis(recording, beats, found, rhythms, summary, table, five_minutes)
 
 
 def _outcomes(

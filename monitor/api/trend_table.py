@@ -1,6 +1,7 @@
-"""The minutes of a recording as one array."""
+"""The minutes of a recording as one array, and the variability of each five."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from monitor.api.beat_table import dates_of
 from pipeline.constants import CLASSES
 from pipeline.schema.public import Trend
+from pipeline.trends.minutes import MINUTE_S
+from pipeline.trends.variability import PERIOD_S, Variability
 
 _COUNTS: Final = ("beats", "beats_not_analysable", "anomalous", "pauses")
 _NUMBERS: Final = (
@@ -17,11 +20,49 @@ _NUMBERS: Final = (
     "longest_rr_s", "sdnn_ms", "rmssd_ms", "pnn50", "lf_ms2", "hf_ms2", "lf_hf",
 )  # fmt: skip
 
+_ROUNDING_S: Final = 1e-3
+"""Places of minutes in a recording are in whole samples."""
+
 FIELDS: Final = (
     ("time_s", "f8"), ("time", "M8[us]"), ("sample", "i8"),
     *((name, "i8") for name in (*_COUNTS, *CLASSES)),
     *((name, "f8") for name in _NUMBERS),
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiveMinutes:
+    """Variability of five minutes; None where it cannot be computed."""
+
+    begin_s: float
+    variability: Variability | None
+
+
+def five_minutes_of(minutes: Iterable[tuple[float, Trend]], duration_s: float) -> list[FiveMinutes]:
+    """Return the variability of each whole five minutes, as the last minute of each states it.
+
+    Args:
+        minutes: each with where it begins, in seconds from the beginning of the signal.
+        duration_s: of the signal.
+    """
+    found = []
+    for begin_s, trend in minutes:
+        end_s = begin_s + MINUTE_S
+        whole = end_s + _ROUNDING_S >= PERIOD_S and end_s <= duration_s + _ROUNDING_S
+        if whole and (trend.time_s + MINUTE_S) % PERIOD_S == 0:
+            at = max(0.0, end_s - PERIOD_S)
+            found.append(FiveMinutes(begin_s=at, variability=_variability(trend)))
+    return found
+
+
+def _variability(trend: Trend) -> Variability | None:
+    known = (trend.sdnn_ms, trend.rmssd_ms, trend.pnn50, trend.lf_ms2, trend.hf_ms2)
+    if None in known:
+        return None
+    sdnn_ms, rmssd_ms, pnn50, lf_ms2, hf_ms2 = (value or 0.0 for value in known)
+    return Variability(
+        sdnn_ms=sdnn_ms, rmssd_ms=rmssd_ms, pnn50=pnn50, lf_ms2=lf_ms2, hf_ms2=hf_ms2
+    )
 
 
 def trend_table(

@@ -77,7 +77,9 @@ def banner(
     urgent = [one for one in dashboard.active_alarms() if RANK.get(one.alert.priority, 0)]
     urgent.sort(key=lambda one: one.alert.category == "technical")
     active = [one for one in urgent if one.alert.stream in drawn]
+    order = {name: at for at, name in enumerate(dashboard.in_alarm())}
     others = [one for one in urgent if one.alert.stream not in drawn]
+    others.sort(key=lambda one: (one.alert.category == "technical", order[one.alert.stream]))
     after = Text()
     if len(active) > 1:
         after.append(f" +{len(active) - 1} more ", "bold")

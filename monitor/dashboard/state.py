@@ -21,7 +21,7 @@ from monitor.dashboard.episodes import (
     key_of,
 )
 from monitor.dashboard.stream_signal import StreamSignal
-from monitor.urgency import RANK, Urgency, urgency
+from monitor.urgency import RANK, streams_in_order, urgency
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.schema.public import (
     Alert,
@@ -58,9 +58,6 @@ RATE_AFTER_S: Final = 300.0
 
 MAX_ACTIVE: Final = 256
 """Active alarms kept, of all streams together."""
-
-_CALM: Final[Urgency] = (-1, False, 0)
-"""Of a stream without an alarm."""
 
 _MAX_TIME_S: Final = 1e9
 """Thirty years of signal; positions beyond are refused before they are multiplied."""
@@ -195,19 +192,22 @@ class DashboardState:
 
     def worst_first(self) -> list[StreamState]:
         """Return the streams, those with the most urgent alarms first, then as they came."""
-        worst = self._urgencies()
-        return sorted(
-            self.streams.values(), key=lambda one: worst.get(one.name, _CALM), reverse=True
-        )
+        alarmed = [self.streams[name] for name in self._alarmed() if name in self.streams]
+        first = {one.name for one in alarmed}
+        return alarmed + [one for one in self.streams.values() if one.name not in first]
 
     def ranks(self) -> dict[str, int]:
         """Return the rank of the worst alarm of each stream that has one."""
-        return {name: worst[0] for name, worst in self._urgencies().items()}
+        found: dict[str, int] = {}
+        for received in self.active.values():
+            name, rank = received.alert.stream, RANK.get(received.alert.priority, 0)
+            found[name] = max(found.get(name, 0), rank)
+        return found
 
     def in_alarm(self) -> list[str]:
         """Return the names of all streams with an alarm above low priority, the worst first."""
-        urgent = (one.alert for one in self.active_alarms())
-        return list(dict.fromkeys(a.stream for a in urgent if a.stream and RANK.get(a.priority, 0)))
+        ranks = self.ranks()
+        return [name for name in self._alarmed() if name and ranks[name]]
 
     def active_alarms(self) -> list[ReceivedAlert]:
         """Return the active alarms: by priority, about the heart, not acknowledged, the newest."""
@@ -354,23 +354,14 @@ class DashboardState:
             if alert.stream == stream:
                 self._update_alarm(alert, now)
 
-    def _urgencies(self) -> dict[str, Urgency]:
-        """Return the urgency of the worst alarm of each stream that has one."""
-        found: dict[str, Urgency] = {}
-        for received in self.active.values():
-            name = received.alert.stream
-            found[name] = max(found.get(name, _CALM), urgency(received.alert))
-        return found
+    def _alarmed(self) -> list[str]:
+        """Return the names of the streams with an alarm, the worst first; "" is the system."""
+        return streams_in_order((one.alert, one.at) for one in self.active.values())
 
     def _select(self) -> None:
-        """Select the stream with the most urgent alarm; stay where none is more urgent."""
-        found = {n: u for n, u in self._urgencies().items() if n in self.streams}
-        worst = max(found, key=lambda name: found[name], default=None)
-        if worst is None:
-            return
-        shown = _CALM if self._selected is None else found.get(self._selected, _CALM)
-        if found[worst] > shown:
-            self._selected = worst
+        """Select the stream with the most urgent alarm; stay where there is none."""
+        alarmed = (name for name in self._alarmed() if name in self.streams)
+        self._selected = next(alarmed, self._selected)
 
 
 def _is_window(message: WindowView) -> bool:

@@ -216,8 +216,9 @@ def _choose_limits(view: View, limits: LimitChoice, key: str) -> tuple[View, Req
         return replace(view, limits=None), None
     if key == "enter":
         request = _limits_request(limits)
-        said = "" if request else "no limit was changed"
-        return replace(view, limits=None, said=said), request
+        if request is None:
+            return replace(view, limits=None, said="no limit was changed"), None
+        return view, request  # the panel stays until the monitor has taken it
     if key in ("up", "down"):
         limits = replace(limits, name=LOW if key == "up" else HIGH)
     elif key == "d":

@@ -11,8 +11,9 @@ from monitor.api.analysis import Analysis
 from monitor.api.beat_table import BeatTable
 from monitor.api.events import Alarm, date_of
 from monitor.api.summary import Summary
+from monitor.api.trend_table import FiveMinutes
 from monitor.report.ectopy import Ectopy, ectopy_of
-from monitor.report.hours import FiveMinutes, Hour, hours_of, variability_of
+from monitor.report.hours import Hour, hours_of
 from pipeline.alarms.kinds import HIGH, KINDS, PHYSIOLOGICAL
 from pipeline.alarms.rate_rules import RATE_BEATS
 from pipeline.alarms.settings import AlarmSettings
@@ -155,7 +156,7 @@ def content_of(analysis: Analysis, settings: AlarmSettings, software: str) -> Co
         hours=hours_of(
             beats, analysis.rhythms, summary.duration_s, summary.start, CLASSES, one_lead=one_lead
         ),
-        five_minutes=variability_of(beats, analysis.rhythms, summary.duration_s),
+        five_minutes=list(analysis.five_minutes),
         alarms=counts_of(analysis.alarms),
         high=high_of(analysis.alarms),
         settings=settings,

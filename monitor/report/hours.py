@@ -1,4 +1,4 @@
-"""A recording hour by hour, and its variability each five minutes. Pure."""
+"""A recording hour by hour. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ import numpy as np
 from monitor.api.beat_table import BeatTable
 from monitor.api.events import Rhythm
 from pipeline.trends.rates import rates_of
-from pipeline.trends.variability import PERIOD_S, Variability, variability
 
 HOUR_S: Final = 3600.0
 DAY_S: Final = 24 * HOUR_S
@@ -40,14 +39,6 @@ class Hour:
     """Time in an alarm of atrial fibrillation."""
     lost_s: float
     """Time in which nothing could be analysed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FiveMinutes:
-    """Variability of five minutes; None where it cannot be computed."""
-
-    begin_s: float
-    variability: Variability | None
 
 
 def hours_of(
@@ -105,22 +96,6 @@ def covered_s(
             covered += max(0.0, min(one.end_s, end_s) - max(one.begin_s, until))
             until = max(until, min(one.end_s, end_s))
     return round(covered, 3)
-
-
-def variability_of(
-    beats: BeatTable, rhythms: Sequence[Rhythm], duration_s: float
-) -> list[FiveMinutes]:
-    """Return the variability of each whole five minutes; none in atrial fibrillation."""
-    edges = np.arange(0.0, duration_s + 1e-9, PERIOD_S)
-    cuts = np.searchsorted(beats["time_s"], edges)
-    found = []
-    for begin_s, first, last in zip(edges, cuts, cuts[1:], strict=False):
-        some = beats[first:last]
-        normal = (some["beat_class"] == "N") & some["analysable"]
-        in_af = covered_s(rhythms, {AF}, begin_s, begin_s + PERIOD_S) > 0
-        value = None if in_af else variability(some["time_s"], some["rr_s"], normal)
-        found.append(FiveMinutes(begin_s=float(begin_s), variability=value))
-    return found
 
 
 def edges_of(duration_s: float, step_s: float, start: datetime | None) -> list[float]:

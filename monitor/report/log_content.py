@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from monitor.api.events import Alarm, date_of
+from monitor.api.trend_table import FiveMinutes, five_minutes_of
 from monitor.report.content import (
     LIMITS,
     AlarmCount,
@@ -22,11 +23,10 @@ from monitor.report.content import (
     plain,
     value_of,
 )
-from monitor.report.hours import DAY_S, HOUR_S, FiveMinutes, Hour, edges_of
-from monitor.report.log_book import MINUTE_S, Clock, LogBook
+from monitor.report.hours import DAY_S, HOUR_S, Hour, edges_of
+from monitor.report.log_book import Clock, LogBook
 from pipeline.constants import CLASSES, NOTICE
 from pipeline.schema.public import Trend
-from pipeline.trends.variability import PERIOD_S, Variability
 
 _MONTH_S: Final = 31 * DAY_S
 
@@ -193,7 +193,9 @@ def log_content_of(
         whole=_whole(minutes, clock.start) if minutes else None,
         minutes=minutes,
         hours=_hours(minutes, clock.duration_s, clock.start) if minutes else [],
-        five_minutes=_five_minutes(minutes),
+        five_minutes=five_minutes_of(
+            ((one.begin_s, one.trend) for one in minutes), clock.duration_s
+        ),
         alarms=counts_of(alarms),
         all_alarms=alarms,
         high=high_of(alarms),
@@ -288,22 +290,3 @@ def _hours(minutes: Sequence[Minute], duration_s: float, start: datetime | None)
             )
         )
     return hours
-
-
-def _five_minutes(minutes: Sequence[Minute]) -> list[FiveMinutes]:
-    """Return the variability of each whole five minutes of which the log has the last one."""
-    return [
-        FiveMinutes(begin_s=one.begin_s + MINUTE_S - PERIOD_S, variability=_variability(one.trend))
-        for one in minutes
-        if (one.trend.time_s + MINUTE_S) % PERIOD_S == 0
-    ]
-
-
-def _variability(trend: Trend) -> Variability | None:
-    known = (trend.sdnn_ms, trend.rmssd_ms, trend.pnn50, trend.lf_ms2, trend.hf_ms2)
-    if None in known:
-        return None
-    sdnn_ms, rmssd_ms, pnn50, lf_ms2, hf_ms2 = (value or 0.0 for value in known)
-    return Variability(
-        sdnn_ms=sdnn_ms, rmssd_ms=rmssd_ms, pnn50=pnn50, lf_ms2=lf_ms2, hf_ms2=hf_ms2
-    )

@@ -6,8 +6,9 @@ from datetime import datetime
 import numpy as np
 
 from monitor.api.events import Alarm
+from monitor.api.trend_table import FiveMinutes
 from monitor.report.content import AlarmCount, Extreme
-from monitor.report.hours import HOUR_S, FiveMinutes, Hour
+from monitor.report.hours import HOUR_S, Hour
 from monitor.report.html import number, paragraph, percent, picture, subsection, table
 from monitor.report.strips import Shown, strip
 from monitor.report.svg import escaped

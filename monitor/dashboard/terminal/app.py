@@ -239,6 +239,8 @@ class Dashboard(App[None], inherit_bindings=False):
             seconds = f"no sound for {reply.silenced_s:g} s" if reply.silenced_s else "sound is on"
             self._say(seconds)
         elif isinstance(request, Limits):
+            if self.view.limits is not None and self.view.limits.stream == request.stream:
+                self.view = replace(self.view, limits=None)
             rest = "written to the cluster; an alert says the rest"
             self._say(f"{request.stream}: {reply.alerts[0].reason if reply.alerts else rest}")
         else:

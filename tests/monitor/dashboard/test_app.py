@@ -184,10 +184,14 @@ def test_limits_of_the_selected_patient_are_chosen_and_sent():
         await see(lambda: "50 bpm → default" in shown(app))
         await pilot.press("enter")
         await see(lambda: "pause_s must be shorter" in shown(app))
+        assert "50 bpm → default" in shown(app)
+        fake.fails = None
+        await pilot.press("enter")
+        await see(lambda: "heart rate limits of b" not in shown(app))
 
     drive(fake, steps)
     changed = Limits(stream="b", limits={"heart_rate_high_bpm": 130.0})
-    assert fake.asked == [changed, Limits(stream="b", default=True)]
+    assert fake.asked == [changed, *2 * [Limits(stream="b", default=True)]]
 
 
 def test_a_click_selects_a_patient_and_a_second_one_opens():

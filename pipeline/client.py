@@ -176,7 +176,8 @@ class Subscriber:
         self.log_fault = ""
         """Why it cannot; empty while it can."""
         self._received_at = time.monotonic()
-        self._live = Subscription(alerts, ["alert/", "heartbeat", *topics], keys=keys)
+        self._topics = set(topics)
+        self._live = Subscription(alerts, ["alert/", "heartbeat", *self._topics], keys=keys)
         try:
             self._replay = Dealer(replay, max_frame=_PAGE_BYTES, queue=_PAGES_AT_ONCE, keys=keys)
         except BaseException:
@@ -233,6 +234,19 @@ class Subscriber:
                 link = message.link if isinstance(message, PublishedAlert) else ""
                 self._yielded = Position(log_id=message.log_id, seq=message.seq, link=link)
             yield message
+
+    def follow(self, topics: Iterable[str]) -> None:
+        """Receive further topics with these prefixes from now on, and no others.
+
+        What was sent before may still come. A hub makes the messages of ``signal/``, ``window/``
+        and ``beat/`` only while somebody follows them.
+        """
+        wanted = set(topics)
+        for topic in wanted - self._topics:
+            self._live.subscribe(topic)
+        for topic in self._topics - wanted:
+            self._live.unsubscribe(topic)
+        self._topics = wanted
 
     def store(self) -> None:
         """Write to the position file that everything yielded so far has been processed.

@@ -127,7 +127,7 @@ async def _serve(websocket: WebSocket, wall: Wall) -> None:
     try:
         while True:
             text = await asyncio.wait_for(websocket.receive_text(), SILENT_S)
-            if not _take(text, viewer):
+            if not _take(text, viewer, wall):
                 await websocket.close(POLICY, "no message of ours")
                 return
     except (WebSocketDisconnect, TimeoutError, KeyError):  # KeyError: of a message in bytes
@@ -153,7 +153,7 @@ async def _send(websocket: WebSocket, viewer: Viewer, wall: Wall) -> None:
                     await websocket.send_bytes(message)
 
 
-def _take(text: str, viewer: Viewer) -> bool:
+def _take(text: str, viewer: Viewer, wall: Wall) -> bool:
     """Apply a message of a viewer; return False if it is none."""
     try:
         message: Any = json.loads(text)
@@ -165,7 +165,7 @@ def _take(text: str, viewer: Viewer) -> bool:
             return True
         case {"show": [*numbers], "leads": "in use" | "all" as leads} if len(numbers) <= MOST_SHOWN:
             if all(type(number) is int for number in numbers):
-                viewer.ask(numbers, all_leads=leads == "all")
+                wall.ask(viewer, numbers, all_leads=leads == "all")
                 return True
     return False
 

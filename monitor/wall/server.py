@@ -33,7 +33,9 @@ from pipeline.client import Subscriber
 from pipeline.errors import ConfigError, EndpointError
 from pipeline.transport.curve import ClientKeys
 
-_TOPICS: Final = ("status/", "signal/", "system")
+_TOPICS: Final = ("status/", "system", "trend/")
+_SIGNAL: Final = "signal/"
+"""Followed while a viewer shows any: the hub makes none for nobody."""
 _RECEIVE_S: Final = 0.25
 _CONNECTIONS: Final = 2 * MAX_VIEWERS + 32
 _GOODBYE_S: Final = 1
@@ -172,6 +174,7 @@ class _Feed:
         try:
             silent = False
             while not self._ending.is_set():
+                self._subscriber.follow([*_TOPICS, *[_SIGNAL] * self._wall.signal_wanted])
                 messages = list(self._subscriber.receive(_RECEIVE_S))
                 if messages:
                     with contextlib.suppress(RuntimeError):  # the loop has ended

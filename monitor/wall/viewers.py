@@ -62,6 +62,11 @@ class Viewer:
         """Whether it has not answered for a while."""
         return self._pulse - self._answered >= UNANSWERED
 
+    @property
+    def shows_signal(self) -> bool:
+        """Whether it shows the signal of any stream."""
+        return bool(self._shown)
+
     def wants(self, number: int) -> bool:
         """Return whether it shows the signal of a stream."""
         return number in self._shown
@@ -116,6 +121,8 @@ class Wall:
         self.viewers: set[Viewer] = set()
         self.received_at = now
         """When anything came from the hub for the last time; at first, when this began."""
+        self.signal_wanted = False
+        """Whether any viewer shows signal; other threads may read this."""
 
     def open(self, now: float) -> Viewer | None:
         """Return a new viewer; None if there are `MAX_VIEWERS`."""
@@ -128,6 +135,15 @@ class Wall:
     def close(self, viewer: Viewer) -> None:
         """Forget a viewer."""
         self.viewers.discard(viewer)
+        self._look_who_shows()
+
+    def ask(self, viewer: Viewer, shown: Iterable[int], *, all_leads: bool) -> None:
+        """Send a viewer the signal of these streams from now on, as `Viewer.ask` does."""
+        viewer.ask(shown, all_leads=all_leads)
+        self._look_who_shows()
+
+    def _look_who_shows(self) -> None:
+        self.signal_wanted = any(viewer.shows_signal for viewer in self.viewers)
 
     def take(self, messages: Sequence[Received], now: float) -> None:
         """Apply messages that arrived at ``now``, and tell the viewers."""

@@ -276,7 +276,15 @@ class Subscription(ZmqSocket):
         """Connect and subscribe to every topic with one of ``topics`` as its prefix."""
         super().__init__(connect=connect, keys=keys)
         for topic in topics:
-            self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode("ascii"))
+            self.subscribe(topic)
+
+    def subscribe(self, topic: str) -> None:
+        """Receive what is published from now on under topics that begin with this."""
+        self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode("ascii"))
+
+    def unsubscribe(self, topic: str) -> None:
+        """Take one subscription to this beginning back; what was sent before may still come."""
+        self._socket.setsockopt(zmq.UNSUBSCRIBE, topic.encode("ascii"))
 
     def receive(self, most: int = 1_000) -> Iterator[tuple[bytes, bytes]]:
         """Yield (topic, body) for what has arrived, at most ``most``."""

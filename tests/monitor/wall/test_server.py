@@ -24,9 +24,11 @@ from monitor.wall import viewers
 from monitor.wall.server import WallOptions, serve_wall
 from monitor.wall.token import Token
 from pipeline.errors import ConfigError, EndpointError
+from pipeline.transport.sockets import Publisher
 from tests.monitor.cli.test_app import exit_code
 from tests.support.certificates import make_certificate
 from tests.support.kafka import Process
+from tests.support.ports import free_ports
 from tests.support.running import DEADLINE_S, until
 from tests.support.wall import Ward, alarm, running_wall
 
@@ -180,6 +182,28 @@ def test_a_viewer_is_sent_the_ward(url: str, ward: Ward) -> None:
             assert (number, lead, fs) == (numbers["b"], 0, 360.0)
             assert expected in (None, first)
             expected = first + count
+
+
+def test_the_hub_makes_signal_only_while_somebody_looks_at_it() -> None:
+    """A wall follows it with the first viewer that shows any, and no longer after the last."""
+    endpoint = f"tcp://127.0.0.1:{free_ports()}"
+    with Publisher(endpoint) as hub, running_wall(endpoint) as url, live(url) as tiles:
+
+        def made() -> bool:
+            return hub.wants("signal/a")
+
+        until(lambda: hub.wants("status/a"))
+        assert not made()
+        with live(url) as first, live(url) as second:
+            tiles.send(json.dumps({"show": [], "leads": "in use"}))
+            first.send(json.dumps({"show": [1], "leads": "in use"}))
+            until(made)
+            second.send(json.dumps({"show": [1], "leads": "all"}))
+            first.send(json.dumps({"show": [], "leads": "in use"}))
+            receive(first, is_kind("pulse"))
+            receive(second, is_kind("pulse"))
+            assert made()
+        until(lambda: not made())
 
 
 def test_an_alarm_arrives_at_once_and_is_not_sent_as_markup(url: str, ward: Ward) -> None:

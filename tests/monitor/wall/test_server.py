@@ -190,6 +190,8 @@ def test_the_hub_makes_signal_only_while_somebody_looks_at_it() -> None:
     with Publisher(endpoint) as hub, running_wall(endpoint) as url, live(url) as tiles:
 
         def made() -> bool:
+            receive(tiles, is_kind("pulse"))
+            hub.publish("heartbeat", b"")  # with it the hub takes in who follows what
             return hub.wants("signal/a")
 
         until(lambda: hub.wants("status/a"))

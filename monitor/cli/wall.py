@@ -40,6 +40,10 @@ def wall(
         Optional[list[str]],  # noqa: UP045
         typer.Option(help="Name of this machine under which browsers reach it; repeatable."),
     ] = None,
+    log: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Log of the monitor, for heart rates of the hours before the wall."),
+    ] = None,
     endpoint: Endpoint = ENDPOINT,
     key: Key = None,
     server_key: ServerKey = None,
@@ -55,5 +59,6 @@ def wall(
         certificate=tls_cert,
         certificate_key=tls_key,
         names=tuple(name or ()),
+        log=log,
     )
     run_wall(endpoint, options, keys=client_keys(key, server_key, keys))

@@ -27,6 +27,7 @@ from monitor.run.processes import interrupted_between_turns, stop_when_orphaned
 from monitor.wall.access import Access
 from monitor.wall.addresses import HttpAddress, host_name
 from monitor.wall.app import LONGEST_MESSAGE, make_app
+from monitor.wall.hours import hours_in
 from monitor.wall.token import Token
 from monitor.wall.viewers import MAX_VIEWERS, Wall
 from pipeline.client import Subscriber
@@ -56,6 +57,8 @@ class WallOptions:
     certificate: Path | None = None
     certificate_key: Path | None = None
     names: tuple[str, ...] = ()
+    log: Path | None = None
+    """Log of the monitor, for the hours before this began."""
 
 
 def run_wall(endpoint: str, options: WallOptions, *, keys: ClientKeys | None = None) -> None:
@@ -69,6 +72,8 @@ def run_wall(endpoint: str, options: WallOptions, *, keys: ClientKeys | None = N
     Raises:
         ConfigError: an address, a certificate or their combination is refused.
         EndpointError: the address is in use, or the monitor refuses the keys.
+        InputError: there is no such log.
+        LogError: it cannot be read.
         KeysError: the token cannot be used.
         KeyboardInterrupt: Ctrl-C ended it.
     """
@@ -100,6 +105,8 @@ def serve_wall(
         Subscriber(endpoint, topics=_TOPICS, keys=keys) as subscriber,
     ):
         wall = Wall(time.monotonic())
+        if options.log is not None:  # once subscribed: no minute is missed in between
+            wall.state.begin_with(*hours_in(options.log))
         config = uvicorn.Config(
             make_app(wall, access),
             lifespan="off",

@@ -7,11 +7,13 @@ that is passed in. Pure: no sockets, no clock. Not thread-safe.
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from monitor.text import safe_text
 from monitor.urgency import RANK, STATES, urgency
+from monitor.wall.hours import Hours
 from pipeline.schema.public import (
     Alert,
     Gap,
@@ -21,6 +23,7 @@ from pipeline.schema.public import (
     SignalStrip,
     Status,
     SystemReport,
+    Trend,
     Unrecorded,
     encode_json,
     is_signal,
@@ -62,6 +65,8 @@ class Patient:
     rates: deque[int] = field(default_factory=lambda: deque(maxlen=RATES))
     """Heart rate in bpm, one each `RATE_EVERY_S`; 0 where there was none."""
     rate_at: float = -math.inf
+    hours: Hours = field(default_factory=Hours)
+    """Its minutes of the last hours."""
     body: bytes = b""
     """The patient as viewers are sent it; empty where it has to be encoded again."""
 
@@ -80,7 +85,13 @@ class WallState:
         self._breaks: deque[tuple[float, str]] = deque(maxlen=4)
         self._recorded, self._fault = True, ""
         self._silenced = (0.0, 0.0)
+        self._log_id = ""
+        """Of the monitor's log, as heartbeats name it."""
+        self._read_from = ""
+        """Of the log from which hours were read, until a heartbeat says that it is the same."""
         self._numbers = 0
+        self._past: dict[str, Hours] = {}
+        """Hours from a log, of streams that nobody has spoken of yet."""
 
     # --- what comes in ----------------------------------------------------------------------
 
@@ -89,6 +100,7 @@ class WallState:
         match message:
             case Heartbeat():
                 self._recorded, self._fault = message.recorded, message.fault
+                self._check_log(message.log_id)
             case SystemReport():
                 self._system = {_key(alert): alert for alert in message.alarms[:MAX_ALARMS]}
             case Gap() | LogReplaced():
@@ -100,6 +112,29 @@ class WallState:
             case Status():
                 return self._take_status(message, now)
         return None
+
+    def take_minute(self, trend: Trend, now: float) -> Patient | None:
+        """Take in the next minute of a stream; return whose it is, None for nobody or no news."""
+        patient = self._patient(trend.stream, now)
+        return patient if patient is not None and patient.hours.take(trend) else None
+
+    def begin_with(self, log_id: str, trends: Iterable[Trend]) -> None:
+        """Take in minutes from a log, those of streams that are known later, too."""
+        self._log_id = self._read_from = log_id
+        for trend in trends:
+            self._past.setdefault(trend.stream, Hours()).take(trend)
+
+    def _check_log(self, log_id: str) -> None:
+        """Go on in another log; forget the hours that were read if it never was that one."""
+        if log_id == self._log_id:
+            self._read_from = ""
+            return
+        self._past = {}
+        for one in self.patients.values():
+            if self._read_from:
+                one.hours = Hours()
+            one.hours.begin_again()
+        self._log_id, self._read_from = log_id, ""
 
     def piece_of(self, strip: SignalStrip) -> Patient | None:
         """Return whose signal a strip is; None if it cannot be signal, or nobody's here."""
@@ -149,7 +184,8 @@ class WallState:
             return None
         self._numbers += 1
         self.hidden.discard(name)
-        self.patients[name] = made = Patient(self._numbers, name, status_at=now)
+        past = self._past.pop(name, None) or Hours()
+        self.patients[name] = made = Patient(self._numbers, name, status_at=now, hours=past)
         return made
 
     def _make_place(self, now: float) -> bool:
@@ -172,6 +208,10 @@ class WallState:
         """Return the rates of all patients as one JSON message."""
         rates = {str(one.number): list(one.rates) for one in self.patients.values()}
         return encode_json({"kind": "trends", "every_s": RATE_EVERY_S, "rates": rates})
+
+    def hours(self, one: Patient) -> bytes:
+        """Return the last hours of a patient as one JSON message."""
+        return encode_json({"kind": "hours", "n": one.number, "minutes": one.hours.ago()})
 
     def alerts_since(self, number: int) -> tuple[list[bytes], int]:
         """Return the alerts after that of this number as JSON, and how many are not kept."""

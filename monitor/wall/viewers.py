@@ -13,7 +13,7 @@ from typing import Final
 
 from monitor.wall.frames import encode_message, encode_piece
 from monitor.wall.state import Patient, WallState, alerts_message, patients_message
-from pipeline.schema.public import Received, SignalStrip
+from pipeline.schema.public import Received, SignalStrip, Trend
 
 MAX_VIEWERS: Final = 32
 
@@ -42,6 +42,7 @@ class Viewer:
         self._shown: frozenset[int] = frozenset()
         self._all_leads = False
         self._patients: dict[int, Patient] = {one.number: one for one in state.patients.values()}
+        self._hours: dict[int, Patient] = {}
         self._pieces: deque[tuple[float, bytes]] = deque()
         self._alerts = max(state.alerts_seen - FIRST_ALERTS, 0)
         self._pulse = self._answered = 0
@@ -49,8 +50,14 @@ class Viewer:
         self._trends_sent = False
 
     def ask(self, shown: Iterable[int], *, all_leads: bool) -> None:
-        """Send the signal of these streams from now on, of the lead in use or of all leads."""
+        """Send the signal of these streams from now on, of the lead in use or of all leads.
+
+        With all leads, as one patient is shown large, their last hours as well.
+        """
         self._shown, self._all_leads = frozenset(shown), all_leads
+        self._hours.clear()
+        for one in self._state.patients.values() if all_leads else ():
+            self.add_minute(one)
 
     def answer(self, pulse: int) -> None:
         """Take note that the viewer has a pulse, and with it all that was sent before."""
@@ -85,6 +92,11 @@ class Viewer:
         """Take note that a patient changed."""
         self._patients[patient.number] = patient
 
+    def add_minute(self, patient: Patient) -> None:
+        """Take note that a patient's hours have another minute, if they are shown."""
+        if self._all_leads and patient.number in self._shown:
+            self._hours[patient.number] = patient
+
     def due(self, now: float, received_at: float) -> list[bytes | str]:
         """Return the messages that are due, the most important first: text, or bytes of signal.
 
@@ -107,6 +119,8 @@ class Viewer:
         if now >= self._pulse_at:
             self._pulse, self._pulse_at = self._pulse + 1, now + PULSE_S
             out.append(self._state.pulse(now, received_at, self._pulse).decode())
+        out += [self._state.hours(one).decode() for one in self._hours.values()]
+        self._hours.clear()
         if self._pieces and not self.behind:
             out.append(encode_message([piece for _, piece in self._pieces], now))
             self._pieces.clear()
@@ -151,6 +165,10 @@ class Wall:
         for message in messages:
             if isinstance(message, SignalStrip):
                 self._pass_on(message, now)
+            elif isinstance(message, Trend):
+                if (whose := self.state.take_minute(message, now)) is not None:
+                    for viewer in self.viewers:
+                        viewer.add_minute(whose)
             elif (patient := self.state.receive(message, now)) is not None:
                 for viewer in self.viewers:
                     viewer.add_patient(patient)

@@ -164,6 +164,20 @@ class LogQueries:
         )
         return [(row[0], self.trend_of(*row)) for row in rows]
 
+    def newest_trends(self, most: int) -> list[Trend]:
+        """Return the last ``most`` trends of all streams, in order.
+
+        Raises:
+            LogError: a row does not match its checksum, or the file cannot be read.
+        """
+        if self.version < WITH_TRENDS:
+            return []
+        rows = self.rows(
+            "SELECT n, stream, utc, crc32, CAST(body AS BLOB) FROM trend ORDER BY n DESC LIMIT ?",
+            (most,),
+        )
+        return [self.trend_of(*row) for row in reversed(rows)]
+
     def oldest_trends(self, most: int) -> list[tuple[str, int]]:
         """Return when the oldest trends were recorded, and their bytes, up to ``most``.
 

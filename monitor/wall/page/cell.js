@@ -2,6 +2,7 @@
 // elements make a strip, a tile and the large view. Text is set as text, never as markup.
 
 import { dress, since, words } from "./alarms.js";
+import { drawHours, drawRates } from "./trend.js";
 import { Strips } from "./strip.js";
 
 const STALE_S = 2;
@@ -12,7 +13,6 @@ const STATES = {
   not_analysable: "not analysable",
 };
 const MOST_RATES = 360;
-const LEAST_RATES = 60; // a trend that has just begun is not squeezed into an hour
 
 function made(parent, tag, className) {
   const element = parent.appendChild(document.createElement(tag));
@@ -28,6 +28,7 @@ export class Cell {
   constructor(patient, open) {
     this.patient = patient;
     this.rates = [];
+    this.minutes = []; // of the last hours, known of a patient that is shown large
     this.rateAt = -Infinity;
     this.stripAt = -Infinity;
     this.element = document.createElement("article");
@@ -44,7 +45,6 @@ export class Cell {
     setText(made(vitals, "span", "label"), "HR");
     this.bpm = made(vitals, "output", "bpm");
     this.trend = made(vitals, "canvas", "trend");
-    this.trend.title = "Heart rate of the last hour, lines at 60 and 100";
     this.strips = new Strips(this.traces);
     this.update(patient);
   }
@@ -113,38 +113,20 @@ export class Cell {
     this.drawTrend();
   }
 
+  setHours(minutes) {
+    this.minutes = minutes;
+    this.drawTrend();
+  }
+
   drawTrend() {
     const { clientWidth: width, clientHeight: height } = this.trend;
     this.trendSize = `${width} ${height}`;
-    if (!width || !height || this.rates.length < 2) return;
-    const ratio = devicePixelRatio || 1;
-    this.trend.width = Math.round(width * ratio);
-    this.trend.height = Math.round(height * ratio);
-    const context = this.trend.getContext("2d");
-    const known = this.rates.filter((bpm) => bpm > 0);
-    const low = Math.min(50, ...known) - 5;
-    const high = Math.max(110, ...known) + 5;
-    const places = Math.max(LEAST_RATES, this.rates.length) - 1;
-    const x = (i) => (1 - (this.rates.length - 1 - i) / places) * this.trend.width;
-    const y = (bpm) => (1 - (bpm - low) / (high - low)) * this.trend.height;
-    context.strokeStyle = "#223038";
-    context.lineWidth = ratio;
-    for (const bpm of [60, 100]) {
-      context.beginPath();
-      context.moveTo(0, y(bpm));
-      context.lineTo(this.trend.width, y(bpm));
-      context.stroke();
-    }
-    context.strokeStyle = "#8fd3ff";
-    context.lineWidth = 1.5 * ratio;
-    context.beginPath();
-    let down = false;
-    this.rates.forEach((bpm, i) => {
-      if (bpm > 0 && down) context.lineTo(x(i), y(bpm));
-      else if (bpm > 0) context.moveTo(x(i), y(bpm));
-      down = bpm > 0;
-    });
-    context.stroke();
+    if (!width || !height) return;
+    const large = document.body.dataset.view === "large" && this.minutes.length > 1;
+    if (large) drawHours(this.trend, this.minutes);
+    else if (this.rates.length > 1) drawRates(this.trend, this.rates);
+    const what = large ? "of each minute: mean, lowest and highest" : "of the last hour";
+    this.trend.title = `Heart rate ${what}, lines at 60 and 100`;
   }
 
   draw(now) {

@@ -38,6 +38,7 @@ class ClockOffset {
 
 export class Connection {
   // handlers: patients(list), trends(everySeconds, byNumber), alerts(list, missed), pulse(object),
+  // hours(number, [[minutesAgo, low, mean, high], ...]),
   // piece({number, lead, first, epoch, fs, values}, atSeconds), refused().
   constructor(handlers) {
     this.handlers = handlers;
@@ -105,6 +106,7 @@ export class Connection {
         this.handlers.pulse(message);
       } else if (message.kind === "patients") this.handlers.patients(message.patients);
       else if (message.kind === "trends") this.handlers.trends(message.every_s, message.rates);
+      else if (message.kind === "hours") this.handlers.hours(message.n, message.minutes);
       else if (message.kind === "alerts") this.handlers.alerts(message.alerts, message.missed);
       return;
     }

@@ -29,6 +29,7 @@ const connection = new Connection({
     trends = { every, rates };
     for (const [number, cell] of cells) cell.setRates(rates[number] ?? [], every);
   },
+  hours: (number, minutes) => cells.get(number)?.setHours(minutes),
   alerts: listAlerts,
   pulse: (message) => {
     pulse = message;

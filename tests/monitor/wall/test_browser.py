@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.monitor.wall.test_state import minute
 from tests.support.wall import Ward, alarm, running_wall
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -129,6 +130,9 @@ def test_one_patient_is_opened_and_closed_by_keys(browser: Any) -> None:
         page.keyboard.press("Enter")
         page.wait_for_selector("body[data-view=large]")
         assert page.locator(".cell").count() == 1
+        for n in range(3):
+            ward.send("trend/bed-2", minute(n, "bed-2"))
+        until(page, "document.querySelector('.trend').title.includes('of each minute')")
         page.wait_for_selector(".cell .trace canvas")
         page.keyboard.press("Escape")
         page.wait_for_selector("body[data-view=strips]")

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from monitor.wall import state, viewers
+from monitor.wall.hours import MINUTES, Hours, hours_in
 from monitor.wall.state import WallState
 from monitor.wall.viewers import SIGNAL_S, UNANSWERED, Viewer, Wall
+from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.public import (
     Alert,
     Heartbeat,
@@ -15,6 +17,7 @@ from pipeline.schema.public import (
     Received,
     SignalStrip,
     Status,
+    Trend,
     Unrecorded,
 )
 from tests.support.wall import alarm, published
@@ -212,3 +215,79 @@ def test_there_is_a_most_of_viewers() -> None:
     assert opened[0] is not None
     wall.close(opened[0])
     assert wall.open(0.0) is not None
+
+
+# --- the last hours ---------------------------------------------------------------------------
+
+
+def minute(n: int, stream: str = "a", **fields: Any) -> Trend:
+    """Return minute ``n`` of a stream, with its number as the rate."""
+    facts: dict[str, Any] = {"signal_s": 60.0, "analysable_s": 60.0, "atrial_fibrillation_s": 0.0}
+    facts |= {"sample": 60 * n, "time_s": 60.0 * n, "bpm_min": n, "bpm_mean": n, "bpm_max": n}
+    return Trend(stream=stream, **{**facts, **fields})
+
+
+def heard(log_id: str) -> Heartbeat:
+    """Return a heartbeat of a monitor with this log."""
+    return Heartbeat(log_id=log_id, last_seq=0, low_water_seq=1)
+
+
+def ago(known: WallState, stream: str = "a") -> list[list[Any]]:
+    """Return the hours of a stream as a viewer is sent them."""
+    found: list[list[Any]] = json.loads(known.hours(known.patients[stream]))["minutes"]
+    return found
+
+
+def test_minutes_stand_where_they_were_and_of_the_oldest_none_is_kept() -> None:
+    """What is missing is a hole; a repeat, and what is older than the newest, changes nothing."""
+    hours = Hours()
+    for n in (50, 51, 51, 54, 53, 50):
+        hours.take(minute(n))
+    assert hours.ago() == [(4, 50, 50, 50), (3, 51, 51, 51), (0, 54, 54, 54)]
+    hours.take(minute(0, epoch=1, bpm_min=None, bpm_mean=float("inf")))
+    assert hours.ago()[-2:] == [(1, 54, 54, 54), (0, None, None, None)]
+    for n in range(1, 2 * MINUTES):
+        hours.take(minute(n, epoch=1))
+    assert len(hours.minutes) == MINUTES
+
+
+def test_the_hours_before_are_those_of_the_log_if_it_is_that_of_the_monitor(tmp_path: Any) -> None:
+    """Read once; what comes on the topic goes on behind them. Those of another log are nobody's."""
+    with AlertLog(tmp_path / "log") as log:
+        log.commit(Commit(trends=[minute(n, name) for n in (60, 61) for name in "ab"]))
+        own = log.log_id
+    for log_id, expected in ((own, [[2, 60], [1, 61], [0, 62]]), ("other", [[0, 62]])):
+        known = WallState()
+        known.begin_with(*hours_in(tmp_path / "log"))
+        known.receive(status("a"), 0.0)
+        known.receive(heard(log_id), 0.0)
+        known.take_minute(minute(61), 0.0) if log_id == own else None
+        known.take_minute(minute(62), 0.0)
+        assert [one[:2] for one in ago(known)] == expected
+
+
+def test_a_monitor_that_begins_a_new_log_goes_on_behind_the_old_hours() -> None:
+    """Its epochs and times begin again."""
+    known = WallState()
+    known.receive(heard("one"), 0.0)
+    known.take_minute(minute(70), 0.0)
+    known.receive(heard("two"), 0.0)
+    known.take_minute(minute(0, bpm_min=80.0), 0.0)
+
+    assert [one[:2] for one in ago(known)] == [[1, 70], [0, 80]]
+
+
+def test_a_viewer_that_shows_one_patient_large_is_sent_its_hours() -> None:
+    """All of them at once, and again with each minute; nobody else is."""
+    wall = Wall(0.0)
+    wall.take([status("a"), status("b"), minute(70)], 0.0)
+    viewer, other = wall.open(0.0), wall.open(0.0)
+    assert viewer is not None
+    assert other is not None
+    wall.ask(other, [1], all_leads=False)
+    wall.ask(viewer, [1], all_leads=True)
+    assert messages(viewer, 0.0)["hours"] == {"kind": "hours", "n": 1, "minutes": [[0, 70, 70, 70]]}
+    assert "hours" not in messages(viewer, 1.0)
+    wall.take([minute(71), minute(71, "b")], 1.0)
+    assert [one[1] for one in messages(viewer, 2.0)["hours"]["minutes"]] == [70, 71]
+    assert "hours" not in messages(other, 2.0)

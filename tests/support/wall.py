@@ -21,6 +21,7 @@ from pipeline.schema.public import (
     Status,
     encode_json,
 )
+from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Publisher
 from tests.support.ports import free_ports
 from tests.support.running import DEADLINE_S, thread
@@ -130,14 +131,18 @@ def _strip(name: str, number: int, first: int, end: int) -> tuple[SignalStrip, i
 
 @contextmanager
 def running_wall(
-    endpoint: str, http: str = "127.0.0.1:0", token: Path | None = None, **options: Any
+    endpoint: str,
+    http: str = "127.0.0.1:0",
+    token: Path | None = None,
+    keys: ClientKeys | None = None,
+    **options: Any,
 ) -> Iterator[str]:
     """Serve a wall in a thread; yield its URL, without the slash at the end."""
     begun: queue.Queue[WallReady] = queue.Queue()
 
     def serve(stop: Callable[[], bool]) -> None:
         chosen = WallOptions(http=http, token=token, **options)
-        serve_wall(endpoint, chosen, stop, ready=begun.put)
+        serve_wall(endpoint, chosen, stop, keys=keys, ready=begun.put)
 
     with thread(serve):
         yield begun.get(timeout=DEADLINE_S).url.removesuffix("/")

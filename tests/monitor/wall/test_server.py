@@ -24,10 +24,12 @@ from monitor.wall import viewers
 from monitor.wall.server import WallOptions, serve_wall
 from monitor.wall.token import Token
 from pipeline.errors import ConfigError, EndpointError
+from pipeline.schema.public import Status, encode_json
 from pipeline.transport.sockets import Publisher
 from tests.monitor.cli.test_app import exit_code
 from tests.support.certificates import make_certificate
 from tests.support.kafka import Process
+from tests.support.keys import KeyRing
 from tests.support.ports import free_ports
 from tests.support.running import DEADLINE_S, until
 from tests.support.wall import Ward, alarm, running_wall
@@ -206,6 +208,23 @@ def test_the_hub_makes_signal_only_while_somebody_looks_at_it() -> None:
             receive(second, is_kind("pulse"))
             assert made()
         until(lambda: not made())
+
+
+def test_a_hub_with_keys_lets_in_a_wall_whose_key_is_on_its_list(tmp_path: Path) -> None:
+    """Like any subscriber; another wall ends, and names its key."""
+    endpoint, ring = f"tcp://127.0.0.1:{free_ports()}", KeyRing(tmp_path)
+    own, stranger = ring.allowed_key("wall", subscribe=True), ring.key("stranger")
+    body = encode_json(Status(stream="a", state="normal", fs_hz=360.0, sample=0, time_s=0.0))
+    with ring.auth() as auth, Publisher(endpoint, auth=auth, socket_name="alerts") as hub:
+        with running_wall(endpoint, keys=own) as url, live(url) as viewer:
+
+            def arrives() -> bool:
+                hub.publish("status/a", body)
+                return bool(receive(viewer, is_kind("pulse"))["patients"])
+
+            until(arrives)
+        with pytest.raises(EndpointError, match="refuses the key"):
+            serve_wall(endpoint, WallOptions("127.0.0.1:0"), lambda: False, keys=stranger)
 
 
 def test_an_alarm_arrives_at_once_and_is_not_sent_as_markup(url: str, ward: Ward) -> None:

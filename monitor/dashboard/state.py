@@ -210,9 +210,15 @@ class DashboardState:
         return [name for name in self._alarmed() if name and ranks[name]]
 
     def active_alarms(self) -> list[ReceivedAlert]:
-        """Return the active alarms: by priority, about the heart, not acknowledged, the newest."""
+        """Return the active alarms: by priority, about the heart, not acknowledged, the newest.
+
+        Equally urgent ones of several streams are in the order of these.
+        """
+        place = {name: -at for at, name in enumerate(self._alarmed())}
         return sorted(
-            self.active.values(), key=lambda one: (urgency(one.alert), one.at), reverse=True
+            self.active.values(),
+            key=lambda one: (urgency(one.alert), place[one.alert.stream], one.at),
+            reverse=True,
         )
 
     def silenced_s(self, now: float) -> float:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -17,6 +18,7 @@ from monitor.dashboard.stream_signal import StreamSignal, Stretch
 from monitor.dashboard.view import TILES, View
 from monitor.text import number, safe_text
 from monitor.urgency import RANK
+from pipeline.schema.requests import ControlReply
 
 _LEAST: Final = (14, 4)
 """Cells and lines of a tile with a strip; smaller ones only where they are asked for."""
@@ -27,6 +29,9 @@ _AHEAD_S: Final = 5.0
 
 _LONGEST_PAGE_S: Final = 20.0
 """Of the widest picture."""
+
+_BEHIND_ALARM_S: Final = 5.0
+"""From where an alarm began to the end of the page that shows it."""
 
 _NOT_KEPT: Final = Moment(StreamSignal(), 0.0, "FROZEN: NO LONGER KEPT")
 
@@ -119,6 +124,29 @@ def further_back(view: View, stream: StreamState) -> Stretch | None:
         return None
     begin_s = max(0.0, page.end_s + _AHEAD_S - PIECE_S)
     return page._replace(begin_s=begin_s, end_s=page.end_s + _AHEAD_S)
+
+
+def shown_alarm(dashboard: DashboardState, view: View, reply: ControlReply) -> View:
+    """Return the view of an alarm, once the monitor has answered with what it keeps of it.
+
+    Where no strip is kept, the frozen picture goes to where the alarm began, if the signal there
+    was received or may be recorded.
+    """
+    if reply.strip is not None:
+        return replace(view, strip=reply.strip, said="")
+    none_kept = replace(view, said=f"no signal is kept of alert {view.alarm}")
+    alert = reply.alerts[0] if reply.alerts else None
+    stream = None if alert is None else dashboard.streams.get(alert.stream)
+    if alert is None or stream is None or view.frozen is None:
+        return none_kept
+    epoch, end_s = _frozen_at(view.frozen, replace(view, back_s=0.0), stream)
+    at_s = alert.time_s if alert.begin_s is None else alert.begin_s
+    received = epoch == stream.signal.epoch and at_s >= stream.signal.oldest_s
+    if epoch != alert.epoch or not (view.recorded or received):
+        return none_kept
+    back_s = max(0.0, end_s - max(at_s, 0.0) - _BEHIND_ALARM_S)
+    words = f"alert {view.alarm} began at {clock(at_s)}"
+    return replace(view, back_s=back_s, alarm=0, said=words)
 
 
 def _frozen_at(

@@ -21,6 +21,7 @@ from monitor.dashboard.stream_signal import Piece, Stretch
 from monitor.dashboard.terminal.driver import StdoutDriver
 from monitor.dashboard.terminal.look import Look
 from monitor.dashboard.terminal.picture import Picture
+from monitor.dashboard.tiles import shown_alarm
 from monitor.dashboard.view import Quit, View, click, press
 from monitor.text import safe_text
 from pipeline.errors import MonitorError
@@ -232,9 +233,9 @@ class Dashboard(App[None], inherit_bindings=False):
     def _take(self, request: Acknowledge | Limits | Silence | Show, reply: ControlReply) -> None:
         if isinstance(request, Show):
             if self.view.alarm == request.seq:
-                self.view = replace(self.view, strip=reply.strip)
-                kept = reply.strip is not None
-                self._say("" if kept else f"no signal is kept of alert {request.seq}")
+                self.view = shown_alarm(self.state, self.view, reply)
+                self._say(self.view.said)
+                self._read_further()
         elif isinstance(request, Silence):
             seconds = f"no sound for {reply.silenced_s:g} s" if reply.silenced_s else "sound is on"
             self._say(seconds)

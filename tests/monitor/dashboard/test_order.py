@@ -1,5 +1,7 @@
 """Which patient comes first: one order for banner, selection, tiles and lists."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -7,7 +9,7 @@ from monitor.dashboard.alarms import banner
 from monitor.dashboard.screen import patients_of
 from monitor.dashboard.state import DashboardState
 from monitor.dashboard.view import View
-from monitor.urgency import streams_in_order
+from monitor.urgency import streams_in_order, urgency
 from pipeline.schema.public import Alert, Status
 
 NAMES = ("a-bed", "b-bed", "c-bed", "d-bed")
@@ -54,6 +56,11 @@ def test_banner_selection_and_first_tile_are_of_one_patient(
     assert [name for name in patients.names if name in alarmed] == alarmed
     if dashboard.active:
         assert patients.selected == patients.names[0]
+    shown = [received.alert for received in dashboard.active_alarms()]
+    for one, after in pairwise(shown):
+        assert urgency(one) >= urgency(after)
+        if urgency(one) == urgency(after):
+            assert patients.names.index(one.stream) <= patients.names.index(after.stream)
     if alarmed:
         assert patients.names[0] == alarmed[0]
         words = banner(dashboard, 99.0, 200)[0].plain

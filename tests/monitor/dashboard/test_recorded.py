@@ -13,7 +13,8 @@ from monitor.dashboard.terminal.app import Dashboard, Monitor
 from monitor.dashboard.terminal.look import Look
 from monitor.dashboard.view import View
 from pipeline.errors import InputError
-from pipeline.schema.public import Heartbeat, SignalStrip, Status
+from pipeline.schema.public import Alert, Heartbeat, SignalStrip, Status
+from pipeline.schema.requests import ControlReply, Show
 from pipeline.signal.samples import in_blocks
 from pipeline.signal.segmenter import Segmenter
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
@@ -90,6 +91,35 @@ def test_damaged_files_of_a_stream_are_refused_and_those_of_others_are_not_read(
     data.unlink()
     with pytest.raises(InputError):
         recorded_signal(tmp_path, stretch(10.0, 20.0))
+
+
+def test_an_alarm_of_which_no_strip_is_kept_is_shown_from_the_recording(
+    recording: tuple[Path, np.ndarray],
+) -> None:
+    """A page that ends five seconds behind its beginning; without a recording, that is said."""
+    acknowledged = Alert(
+        stream="bed1", kind="pause", category="physiological", priority="medium", state="ack",
+        sample=10_000, time_s=290.0, begin_s=40.0, reason="", episode="e", seq=9,
+    )  # fmt: skip
+
+    class Forgetful(Recorded):
+        def ask(self, request):
+            assert request == Show(seq=9)
+            return ControlReply(alerts=[acknowledged])
+
+    for read, expected in ((True, "FROZEN 0:45"), (False, "no signal is kept of alert 9")):
+        fake = Forgetful(recording[0])
+        fake.to_send.append(acknowledged)
+        if not read:
+            fake.read = None
+
+        async def steps(app, pilot, expected=expected):
+            see = partial(until, pilot)
+            await see(lambda: "─ bed1 " in shown(app))
+            await pilot.press("p")
+            await see(lambda: expected in shown(app) and "READING" not in shown(app))
+
+        drive(fake, steps)
 
 
 class Recorded(Fake):

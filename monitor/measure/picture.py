@@ -17,8 +17,10 @@ import numpy as np
 
 from monitor.dashboard.screen import export_svg
 from monitor.dashboard.state import DashboardState
+from monitor.dashboard.view import View
 from monitor.run.session import run
 from monitor.run.summary import RunSummary
+from pipeline.errors import MonitorError
 from pipeline.schema.public import Received, Status
 from replay.demo import write_demo
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
@@ -32,6 +34,9 @@ _SIZES: Final = {1: (120, 36), 16: (120, 36), 64: (160, 50)}
 
 _WARD_S: Final = 45.0
 """Then every patient is known, and alarms have come and gone."""
+
+_AHEAD_S: Final = 15.0
+"""Where the machine is slow, a patient may be so far ahead of the last one."""
 
 _FS_HZ: Final = 250.0
 
@@ -56,9 +61,9 @@ class PictureReporter:
 
     topics: Sequence[str] = ("beat/", "signal/", "window/")
 
-    def __init__(self, path: Path, size: tuple[int, int], at_s: float) -> None:
-        """Draw in ``size`` cells into ``path`` once the signal has come to ``at_s``."""
-        self._path, self._size, self._at_s = path, size, at_s
+    def __init__(self, path: Path, patients: int, at_s: float) -> None:
+        """Draw into ``path`` once the signals of so many patients have come to ``at_s``."""
+        self._path, self._patients, self._at_s = path, patients, at_s
         self._dashboard = DashboardState(time.monotonic())
         self._times_s: dict[str, float] = {}
         self._drawn = False
@@ -70,13 +75,23 @@ class PictureReporter:
             self._times_s[message.stream] = message.time_s
 
     def update(self) -> None:
-        """Draw the picture at its time."""
-        if not self._drawn and max(self._times_s.values(), default=0.0) >= self._at_s:
-            export_svg(self._dashboard, self._size, self._path, time.monotonic())
+        """Draw the picture at its time, or once somebody is far ahead of the others."""
+        times_s = self._times_s.values()
+        all_there = len(times_s) >= self._patients and min(times_s) >= self._at_s
+        if not self._drawn and (all_there or max(times_s, default=0.0) >= self._at_s + _AHEAD_S):
+            # What flashes is drawn lit.
+            size, view = _SIZES[self._patients], View(flash=False)
+            export_svg(self._dashboard, size, self._path, time.monotonic(), view)
             self._drawn = True
 
     def close(self, summary: RunSummary) -> None:
-        """Nothing to do."""
+        """Say so if there is no picture.
+
+        Raises:
+            MonitorError: the run ended before its time had come.
+        """
+        if not self._drawn:
+            raise MonitorError(f"no picture of {self._patients}: the run has ended before its time")
 
 
 def draw_demo(path: Path) -> None:
@@ -88,7 +103,7 @@ def draw_demo(path: Path) -> None:
             [str(record), *lasting],
             port=0,
             log=Path(folder) / "log.sqlite",
-            reporter=PictureReporter(path, _SIZES[1], _DRAW_AT_S),
+            reporter=PictureReporter(path, 1, _DRAW_AT_S),
         )
 
 
@@ -107,7 +122,7 @@ def draw_ward(path: Path, patients: int) -> None:
             [str(ward), "--speed", "1", "--start", "0", "--fs", f"{_FS_HZ:g}"],
             port=0,
             log=Path(folder) / "log.sqlite",
-            reporter=_LastPicture(path, _SIZES[patients], _WARD_S),
+            reporter=_LastPicture(path, patients, _WARD_S),
         )
 
 

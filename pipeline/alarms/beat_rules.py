@@ -46,8 +46,8 @@ the beats of DS1 and svdb are."""
 
 _V: Final = CLASSES.index("V")
 
-_SAID: Final = 8
-"""Of so many beats what leads said is remembered."""
+_WORDS_KEPT: Final = 8
+"""Beats of which the words of the leads are remembered."""
 
 
 class BeatAlarmsState(State):
@@ -60,7 +60,7 @@ class BeatAlarmsState(State):
     """Epochs that began, and where the one before each ended."""
     shapes: LeadShapesState = field(default_factory=LeadShapesState)
     said: list[list[str]] = field(default_factory=list)
-    """What each of several leads said of the latest beats, `_SAID` at most."""
+    """A word of each of several leads for the latest beats, `_WORDS_KEPT` at most."""
 
     @classmethod
     def fresh(cls, leads: int) -> Self:
@@ -113,19 +113,19 @@ class BeatAlarms:
         return alerts + self._on_anomaly(beat)
 
     def _in_leads(self, beat: Beat, *, learns: bool) -> list[QrsShape]:
-        """Return the shape of a beat in each of several leads, and keep what each said of it."""
+        """Return the shape of a beat in each of several leads, and keep a word of each for it."""
         if beat.in_leads is None:
             return []
         shapes = self._shapes.on_beat(beat, learns=learns)
         if shapes:
             its = zip(shapes, beat.reasons_in, strict=True)
             self.state.said.append([_word(shape, reason) for shape, reason in its])
-            del self.state.said[:-_SAID]
+            del self.state.said[:-_WORDS_KEPT]
         return shapes
 
-    def _said(self, beats: int) -> dict[str, str] | None:
-        """Return what each of several leads said of most of the latest beats, in a word."""
-        latest = self.state.said[-min(beats, _SAID) :]
+    def _lead_words(self, beats: int) -> dict[str, str] | None:
+        """Return a word for each of several leads: the one for most of the latest beats."""
+        latest = self.state.said[-min(beats, _WORDS_KEPT) :]
         if not latest:
             return None
         words = (Counter(of_lead).most_common(1)[0][0] for of_lead in zip(*latest, strict=True))
@@ -186,7 +186,7 @@ class BeatAlarms:
             reason,
             begun_at=found.begun_at,
             values=values,
-            leads=self._said(found.beats),
+            leads=self._lead_words(found.beats),
         )
         if found.kind == "couplet":  # over by the time it is found
             alerts += self.machine.end("couplet", found.sample, reason)
@@ -229,7 +229,7 @@ def _is_ventricular(beat: Beat) -> tuple[bool | None, bool]:
 
 
 def _word(shape: QrsShape, reason: Reason) -> str:
-    """Return what a lead says of a beat, in a word."""
+    """Return what a lead shows of a beat, in a word."""
     if reason is not Reason.OK:
         return WORDS.get(reason, reason.text)
     if math.isnan(shape.likeness):

@@ -51,7 +51,7 @@ _BLIND: Final = frozenset(reason for reason in Reason if not reason.shows_qrs)
 """States in which no QRS could be found. A flat line is none of them: unless the device reports an
 electrode off, it may be asystole. Nor is noise out of which the patient's QRS stands."""
 
-_STILL: Final = ("pause", "asystole")
+_NO_QRS: Final = ("pause", "asystole")
 """The alarms of a missing QRS, the shorter time first."""
 
 _RATES: Final = ("extreme_bradycardia", "extreme_tachycardia", "heart_rate_low", "heart_rate_high")
@@ -87,7 +87,7 @@ class SignalAlarms:
         """What each of several leads shows by itself; takes segments before these rules do."""
         self._several = len(leads) > 1
         self._watched = self._samples(WATCHED_S)
-        waits_s = min(s for _, s in self._still_kinds()), SETTLED_S, SCATTERED_S
+        waits_s = min(s for _, s in self._no_qrs_kinds()), SETTLED_S, SCATTERED_S
         self._patience = tuple(map(self._samples, waits_s))
         its = state.leads_fibrillation
         self._waves = LeadsFibrillation(fs_hz, its, self.leads, self._organisation)
@@ -122,32 +122,32 @@ class SignalAlarms:
             self._waves.reset()
             self.state.fast_rhythm = None
             self.state.may_be_fast = False
-        if before is not Reason.OK and self._says(before):
+        if before is not Reason.OK and self._is_alarm(before):
             now = "analysable again" if reason is Reason.OK else f"now {reason.text}"
             alerts += self.machine.end(_technical(before), sample, now)
         if Reason.OK in (before, reason):
             self.state.changed_at = sample
-        if reason is not Reason.OK and self._says(reason):
+        if reason is not Reason.OK and self._is_alarm(reason):
             alerts += self.machine.begin(_technical(reason), sample, reason.text)
         if reason in _BLIND and before not in _BLIND:
             self.state.blind_from = sample
-            alerts += self._hidden((*_STILL, *_RATES), sample)
+            alerts += self._end_hidden((*_NO_QRS, *_RATES), sample)
             self.state.interval_from = None
             self._rates.interrupt()
         if before.shows_waves and not reason.shows_waves:
-            alerts += self._hidden(("ventricular_fibrillation",), sample)
+            alerts += self._end_hidden(("ventricular_fibrillation",), sample)
         if before in _BLIND and reason not in _BLIND:
             self._resume_counting(sample)
-            alerts += self._runs_too_fast(sample)
+            alerts += self._raise_fast_rhythm(sample)
         if reason.shows_waves and not before.shows_waves:
-            alerts += self._fibrillates(sample)
+            alerts += self._raise_fibrillation(sample)
         return alerts
 
-    def _says(self, reason: Reason) -> bool:
-        """Return whether a state of the stream is an alarm: several leads say themselves: off."""
+    def _is_alarm(self, reason: Reason) -> bool:
+        """Return whether a state of the stream is an alarm: of several leads, off is each one's."""
         return not (self._several and reason is Reason.LEAD_OFF)
 
-    def _hidden(self, kinds: tuple[str, ...], sample: int) -> list[Alert]:
+    def _end_hidden(self, kinds: tuple[str, ...], sample: int) -> list[Alert]:
         """End alarms of what the signal no longer shows."""
         why = "signal no longer analysable"
         return [a for kind in kinds for a in self.machine.end(kind, sample, why, at_once=True)]
@@ -180,8 +180,7 @@ class SignalAlarms:
         Args:
             sample: its R peak.
             rr_s: the interval before it, NaN if it is not known.
-            known_at: where it was found. One found so late that as much time has passed since as an
-                alarm of silence needs does not end that alarm.
+            known_at: where it was found. A pause or asystole that is due again by then goes on.
             window: float32[320], as a segment has it; None where there is none.
             usable: whether the window can be analysed.
             leads: the windows in all leads, where there are several: beats are compared within one.
@@ -192,7 +191,7 @@ class SignalAlarms:
             self.state.qrs_at = sample
             self.state.still_from = max(sample, self.state.seen_from)
         if self.machine.state.alarms:
-            for kind, seconds in self._still_kinds():
+            for kind, seconds in self._no_qrs_kinds():
                 if known_at - self.state.still_from < self._samples(seconds):
                     alerts += self.machine.end(kind, sample, "QRS seen again")
         interval_s = self._interval(sample, rr_s)
@@ -226,24 +225,24 @@ class SignalAlarms:
         if self._several:
             self._waves.on_change(change)
             return []
-        return self._on_waveform(change)
+        return self._on_fibrillation(change)
 
     def _compare_leads(self, position: int) -> list[Alert]:
         changes = self._waves.changes(position)
-        return [alert for change in changes for alert in self._on_waveform(change)]
+        return [alert for change in changes for alert in self._on_fibrillation(change)]
 
-    def _on_waveform(self, change: FibrillationChange) -> list[Alert]:
+    def _on_fibrillation(self, change: FibrillationChange) -> list[Alert]:
         alerts = self.machine.advance(change.sample, SIGNAL_KINDS)
         self.state.fibrillation = change if change.active else None
         self._rates.reset()  # detections within fibrillation are no beats
         self.atrial.reset()
         if change.active:
-            return alerts + self._fibrillates(change.sample)
+            return alerts + self._raise_fibrillation(change.sample)
         why = "waveform no longer fibrillating"
         alerts += self.machine.end("ventricular_fibrillation", change.sample, why)
-        return alerts + self._runs_too_fast(change.sample)
+        return alerts + self._raise_fast_rhythm(change.sample)
 
-    def _fibrillates(self, sample: int) -> list[Alert]:
+    def _raise_fibrillation(self, sample: int) -> list[Alert]:
         change = self.state.fibrillation
         if change is None or not self.state.reason.shows_waves:
             return []
@@ -253,7 +252,7 @@ class SignalAlarms:
             f"fibrillating waveform, {60 * change.hz:.0f} a minute, {change.mv:.1f} mV",
             begun_at=change.begun_at,
             values={"frequency_hz": round(change.hz, 2), "amplitude_mv": round(change.mv, 3)},
-            leads=self._said(sample + 1),
+            leads=self._lead_words(sample + 1),
         )
 
     def on_fast_rhythm(self, change: FastRhythmChange) -> list[Alert]:
@@ -265,16 +264,16 @@ class SignalAlarms:
         self._rates.reset()  # of such a rhythm every second or third beat is found
         self.atrial.reset()
         if change.active:
-            return self._runs_too_fast(change.sample)
+            return self._raise_fast_rhythm(change.sample)
         self.state.still_from = max(self.state.still_from, change.begun_at)
         return self.machine.end("extreme_tachycardia", change.sample, "no longer so fast")
 
-    def _runs_too_fast(self, sample: int) -> list[Alert]:
+    def _raise_fast_rhythm(self, sample: int) -> list[Alert]:
         change = self.state.fast_rhythm
         if change is None or self.state.reason in _BLIND:
             return []
         alerts = []
-        for kind in (*_STILL, "extreme_bradycardia", "heart_rate_low"):
+        for kind in (*_NO_QRS, "extreme_bradycardia", "heart_rate_low"):
             alerts += self.machine.end(kind, sample, f"{change.bpm:.0f} bpm")
         limit_bpm = self._settings.extreme_tachycardia_bpm
         return alerts + self.machine.begin(
@@ -284,11 +283,11 @@ class SignalAlarms:
             begun_at=change.begun_at,
             bpm=round(change.bpm, 1),
             values={"bpm": round(change.bpm, 1), "limit_bpm": limit_bpm},
-            leads=self._said(sample),
+            leads=self._lead_words(sample),
         )
 
     def on_position(self, position: int) -> list[Alert]:
-        """Every QRS that completed before ``position`` is known: raise what is overdue."""
+        """Raise what is overdue: every QRS that completed before ``position`` is known."""
         state, alerts = self.state, list[Alert]()
         if not state.beats_until(position, *self._patience) or self.machine.present("unmonitored"):
             for known_at, raise_alarm in sorted(self._due(), key=itemgetter(0)):
@@ -309,7 +308,7 @@ class SignalAlarms:
     def _due(self) -> Iterator[tuple[int, Callable[[], list[Alert]]]]:
         """Yield the conditions that time alone brings about: where each is sure, and its call."""
         for changed_at in self.state.leads.off_due:
-            yield changed_at, partial(self._electrodes, changed_at)
+            yield changed_at, partial(self._report_electrodes, changed_at)
         scattered = self.state.watched_to + self._samples(SCATTERED_S)
         never = f"within {SCATTERED_S:g} s never analysable for {WATCHED_S:g} s on end"
         watched = self.state.changed_at + self._samples(WATCHED_S)
@@ -319,29 +318,30 @@ class SignalAlarms:
             late = self.state.changed_at + self._samples(UNMONITORED_S)
             why = self.state.reason.text + self.state.reason.watched
             reason = f"not analysable for {UNMONITORED_S:g} s: {why}"
-            yield late, partial(self._unmonitored, late, self.state.changed_at, reason)
+            yield late, partial(self._raise_unmonitored, late, self.state.changed_at, reason)
         if self.state.reason is not Reason.OK or scattered < watched:
-            yield scattered, partial(self._unmonitored, scattered, self.state.watched_to, never)
+            since = self.state.watched_to
+            yield scattered, partial(self._raise_unmonitored, scattered, since, never)
         if self.state.reason in _BLIND or self.state.fast_rhythm is not None:
             return
         if self.state.may_be_fast:
             return  # its beats are no standstill; for some seconds only, and no time is lost
-        for kind, seconds in self._still_kinds():
+        for kind, seconds in self._no_qrs_kinds():
             at = max(
                 self.state.still_from + self._samples(seconds),
                 self.state.seen_from + self._samples(SETTLED_S),
             )
-            yield at + self._samples(WINDOW_DELAY_S), partial(self._still, kind, at, seconds)
+            yield at + self._samples(WINDOW_DELAY_S), partial(self._raise_no_qrs, kind, at, seconds)
 
-    def _still_kinds(self) -> tuple[tuple[str, float], ...]:
+    def _no_qrs_kinds(self) -> tuple[tuple[str, float], ...]:
         """Return the alarms of a missing QRS, each with the time that it needs."""
         return ("asystole", self._settings.asystole_s), ("pause", self._settings.pause_s)
 
-    def _unmonitored(self, at: int, since: int, reason: str) -> list[Alert]:
-        leads = self._said(at)
+    def _raise_unmonitored(self, at: int, since: int, reason: str) -> list[Alert]:
+        leads = self._lead_words(at)
         return self.machine.begin("unmonitored", at, reason, begun_at=since, leads=leads)
 
-    def _electrodes(self, at: int) -> list[Alert]:
+    def _report_electrodes(self, at: int) -> list[Alert]:
         """Report which electrodes are off from ``at`` on, where there are several leads."""
         self.leads.take_off_due(at)
         text, states = self.leads.off_text(at + 1), self.leads.states_at(at + 1)
@@ -351,12 +351,12 @@ class SignalAlarms:
             return self.machine.update("lead_off", at, text, leads=states)
         return self.machine.begin("lead_off", at, text, leads=states)
 
-    def _said(self, at: int, since: int | None = None) -> dict[str, str] | None:
-        """Return what each of several leads said just before ``at``, for an alert."""
+    def _lead_words(self, at: int, since: int | None = None) -> dict[str, str] | None:
+        """Return a word for each of several leads, as it was just before ``at``, for an alert."""
         since = at - self._samples(self._settings.asystole_s) if since is None else since
         return self.leads.words(at, since)
 
-    def _still(self, kind: str, at: int, seconds: float) -> list[Alert]:
+    def _raise_no_qrs(self, kind: str, at: int, seconds: float) -> list[Alert]:
         """Raise the alarm that there was no QRS for ``seconds`` up to ``at``."""
         carried = self.state.still_from < self.state.seen_from
         return self.machine.begin(
@@ -365,7 +365,7 @@ class SignalAlarms:
             f"no QRS for {seconds:g} s" + (" of signal that could show one" if carried else ""),
             begun_at=self.state.qrs_at if carried else self.state.still_from,
             values={"limit_s": seconds},
-            leads=self._said(at + self._samples(WINDOW_DELAY_S), self.state.still_from),
+            leads=self._lead_words(at + self._samples(WINDOW_DELAY_S), self.state.still_from),
         )
 
     def _samples(self, seconds: float) -> int:
@@ -376,7 +376,7 @@ class SignalAlarms:
             return self.machine.end(rate.kind, sample, f"{rate.bpm:.0f} bpm")
         begins = rate.kind == "extreme_tachycardia" and not self.machine.present(rate.kind)
         if begins and not self._organisation.holds(self._rates.intervals_s):
-            return self._disorganised(sample, rate)
+            return self._raise_disorganised(sample, rate)
         side = "below" if rate.bpm < rate.limit_bpm else "above"
         return self.machine.begin(
             rate.kind,
@@ -385,15 +385,15 @@ class SignalAlarms:
             begun_at=rate.begun_at,
             bpm=round(rate.bpm, 1),
             values={"bpm": round(rate.bpm, 1), "limit_bpm": rate.limit_bpm},
-            leads=self._said(known_at),
+            leads=self._lead_words(known_at),
         )
 
-    def _disorganised(self, sample: int, rate: RateChange) -> list[Alert]:
-        """Say that fast complexes are not a heart's: its rhythm is not known while they last."""
+    def _raise_disorganised(self, sample: int, rate: RateChange) -> list[Alert]:
+        """Raise `unmonitored`: the fast complexes are not a heart's, and its rhythm is hidden."""
         if self.state.reason is Reason.OK:
             self.state.changed_at = sample
         why = f"{rate.bpm:.0f} bpm of complexes that neither repeat themselves nor keep time"
-        return self._unmonitored(sample, rate.begun_at, f"not analysable: {why}")
+        return self._raise_unmonitored(sample, rate.begun_at, f"not analysable: {why}")
 
 
 def _technical(reason: Reason) -> str:

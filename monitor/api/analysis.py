@@ -16,7 +16,7 @@ from monitor.api.summary import AmplitudeNote, Summary, summary_of
 from monitor.api.trend_table import FiveMinutes, five_minutes_of, trend_table
 from monitor.api.wfdb_records import WfdbRecord, of_wfdb
 from pipeline.schema.public import Trend
-from pipeline.stream.embedded import Outcome
+from pipeline.stream.embedded import StreamOutput
 from replay.files.recordings import LEAST_S
 
 if TYPE_CHECKING:
@@ -169,10 +169,10 @@ def analysis_of(
     book, trends = AlarmBook(recording.start, offsets_s), list[Trend]()
     beat_book = BeatBook(recording.start, recording.offsets, recording.fs_hz)
     amplitude = AmplitudeNote(recording.fs_hz)
-    for end_s, outcome in _outcomes(run, recording, amplitude):
-        beat_book.take(outcome.beats)
-        trends += outcome.trends
-        for alert in outcome.alerts:
+    for end_s, output in _outputs(run, recording, amplitude):
+        beat_book.take(output.beats)
+        trends += output.trends
+        for alert in output.alerts:
             book.take(alert)
         on_progress(end_s)
     beats, found = beat_book.table(), book.alarms
@@ -196,9 +196,9 @@ def analysis_of(
     return Analysis(recording, beats, found, rhythms, summary, table, five_minutes)
 
 
-def _outcomes(
+def _outputs(
     run: StreamRun, recording: Recording, amplitude: AmplitudeNote
-) -> Iterator[tuple[float, Outcome]]:
+) -> Iterator[tuple[float, StreamOutput]]:
     """Yield up to where the recording is analysed, seconds, and what that made known."""
     for block in recording.blocks():
         amplitude.look_at(block)

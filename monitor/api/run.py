@@ -16,7 +16,7 @@ from monitor.inputs import load_alarm_settings
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.errors import MonitorError
 from pipeline.signal.samples import SampleBlock
-from pipeline.stream.embedded import Outcome, no_clock, published, score_beats
+from pipeline.stream.embedded import StreamOutput, no_clock, published, score_beats
 from pipeline.stream.stream import Stream, StreamUpdate
 from pipeline.stream.warmup import compiled_before
 
@@ -65,7 +65,7 @@ class StreamRun:
         """Its share of the time in which the rhythm was assessed, and that time in seconds."""
         return (None, 0.0) if self._stream is None else self._stream.atrial_fibrillation()
 
-    def take(self, block: SampleBlock) -> Outcome:
+    def take(self, block: SampleBlock) -> StreamOutput:
         """Return what becomes known with a block; one ahead of those before declares a gap.
 
         Raises:
@@ -83,18 +83,18 @@ class StreamRun:
             self._stream, self._stream.begin_epoch(block.epoch, block.first_sample)
         )
         now = self._scored(self._stream, self._stream.take(block))
-        return Outcome(
+        return StreamOutput(
             before.alerts + now.alerts, before.beats + now.beats, before.trends + now.trends
         )
 
-    def finish(self) -> Outcome:
+    def finish(self) -> StreamOutput:
         """Return what becomes known with the end of the signal: the last beats, and all alarms."""
         if self._stream is None:
-            return Outcome([], [])
+            return StreamOutput([], [])
         last = self._scored(self._stream, self._stream.finish())
         end = published(self._stream, self._stream.close())
-        return Outcome(last.alerts + end.alerts, last.beats, last.trends + end.trends)
+        return StreamOutput(last.alerts + end.alerts, last.beats, last.trends + end.trends)
 
-    def _scored(self, stream: Stream, taken: StreamUpdate) -> Outcome:
+    def _scored(self, stream: Stream, taken: StreamUpdate) -> StreamOutput:
         score_beats(stream, taken.windows, self._scorer)
         return published(stream, taken.alerts)

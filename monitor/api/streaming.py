@@ -14,7 +14,7 @@ from monitor.api.events import AlarmBook, Event, beat_of
 from monitor.api.recordings import BLOCK_S, Leads, checked_rate, samples_of
 from monitor.api.run import StreamRun
 from pipeline.signal.samples import SampleBlock
-from pipeline.stream.embedded import Outcome
+from pipeline.stream.embedded import StreamOutput
 from replay.source import Source
 
 Chunk = NDArray[Any] | Sequence[float]
@@ -79,9 +79,9 @@ class EventStream(Iterator[Event]):
             close()
         self._keep(self._run.finish())
 
-    def _keep(self, outcome: Outcome) -> None:
-        self._ready.extend(beat_of(note, self._start) for note in outcome.beats)
-        self._ready.extend(self._book.take(alert) for alert in outcome.alerts)
+    def _keep(self, output: StreamOutput) -> None:
+        self._ready.extend(beat_of(note, self._start) for note in output.beats)
+        self._ready.extend(self._book.take(alert) for alert in output.alerts)
 
 
 def stream(

@@ -27,7 +27,7 @@ from monitor.run.workers import in_order, prepare_kernels, records_progress
 from pipeline.errors import InputError
 from pipeline.schema.public import Alert, BeatNote, encode_json
 from pipeline.stream.counters import Counters
-from pipeline.stream.embedded import EmbeddedRunner, Outcome
+from pipeline.stream.embedded import EmbeddedRunner, StreamOutput
 from pipeline.transport.pseudonyms import Pseudonyms
 from replay.files.stated import NOTHING, Stated
 from replay.player import stream_infos
@@ -114,14 +114,14 @@ def scan_records(
         alerts: list[Alert] = []
         fault = ""
         try:
-            for outcome in _outcomes(runner, source):
-                lines += _lines(outcome, as_json=as_json, beats=beats, trends=trends)
+            for output in _outputs(runner, source):
+                lines += _lines(output, as_json=as_json, beats=beats, trends=trends)
                 if not several:
                     _print(lines)
                     lines.clear()
                 if annotations is not None:
-                    notes += outcome.beats
-                    alerts += outcome.alerts
+                    notes += output.beats
+                    alerts += output.alerts
         except InputError as error:
             if not found[n].of_folder:
                 raise
@@ -181,17 +181,17 @@ def _print_summary(summary: ScanSummary, *, as_json: bool) -> None:
     sys.stdout.flush()
 
 
-def _outcomes(runner: EmbeddedRunner, source: Source) -> Iterator[Outcome]:
+def _outputs(runner: EmbeddedRunner, source: Source) -> Iterator[StreamOutput]:
     return runner.run(block for block in source.blocks() if block is not None)
 
 
-def _lines(outcome: Outcome, *, as_json: bool, beats: bool, trends: bool) -> list[str]:
+def _lines(output: StreamOutput, *, as_json: bool, beats: bool, trends: bool) -> list[str]:
     if beats or trends:
-        shown = [*(outcome.beats if beats else ()), *(outcome.trends if trends else ())]
+        shown = [*(output.beats if beats else ()), *(output.trends if trends else ())]
         return [encode_json(one).decode() for one in shown]
     if as_json:
-        return [encode_json(alert).decode() for alert in outcome.alerts]
-    return [record_line(alert) for alert in outcome.alerts]
+        return [encode_json(alert).decode() for alert in output.alerts]
+    return [record_line(alert) for alert in output.alerts]
 
 
 def _print(lines: Sequence[str]) -> None:

@@ -28,8 +28,8 @@ def no_clock() -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became known at one point of the stream; alerts carry no number of a log."""
+class StreamOutput:
+    """What a stream published at one point; alerts carry no number of a log."""
 
     alerts: list[Alert]
     beats: list[BeatNote]
@@ -53,11 +53,13 @@ def score_beats(stream: Stream, beats: list[Beat], scorer: Scorer) -> None:
         stream.beats.scored(beat.id, score, residual, batch.probabilities[row], 0.0)
 
 
-def published(stream: Stream, alerts: list[Alert]) -> Outcome:
-    """Return ``alerts``, and behind them what ``stream`` can publish now."""
+def published(stream: Stream, alerts: list[Alert]) -> StreamOutput:
+    """Return ``alerts``, followed by what ``stream`` can publish now."""
     reports = stream.drain()
     of_beats = [alert for report in reports for alert in report.alerts]
-    return Outcome(alerts + of_beats, [report.note for report in reports], stream.take_trends())
+    return StreamOutput(
+        alerts + of_beats, [report.note for report in reports], stream.take_trends()
+    )
 
 
 class EmbeddedRunner:
@@ -95,7 +97,7 @@ class EmbeddedRunner:
         """Return the counts so far."""
         return self._stream.counters
 
-    def run(self, blocks: Iterable[SampleBlock]) -> Iterator[Outcome]:
+    def run(self, blocks: Iterable[SampleBlock]) -> Iterator[StreamOutput]:
         """Take blocks to the end; yield what becomes known with each."""
         for block in blocks:
             if block.epoch > self._stream.epoch:
@@ -105,7 +107,7 @@ class EmbeddedRunner:
         yield self._absorb(self._stream.finish(), least=1)
         yield published(self._stream, self._stream.close())
 
-    def _absorb(self, taken: StreamUpdate, *, least: int) -> Outcome:
+    def _absorb(self, taken: StreamUpdate, *, least: int) -> StreamOutput:
         self._waiting += taken.windows
         while len(self._waiting) >= least:
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]

@@ -1,4 +1,4 @@
-"""What follows from an event, for whoever applied it. Pure in memory."""
+"""What follows from an event of the hub's streams, for whoever applied it. Pure in memory."""
 
 from dataclasses import dataclass, field
 

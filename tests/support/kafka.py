@@ -28,7 +28,7 @@ from pipeline.kafka.brokers import Cluster
 from pipeline.kafka.topics import Topics
 from pipeline.schema.public import Alert, BeatNote
 from pipeline.signal.samples import in_blocks
-from pipeline.stream.embedded import EmbeddedRunner, Outcome
+from pipeline.stream.embedded import EmbeddedRunner, StreamOutput
 from tests.support.paths import PROGRAMS, ROOT
 from tests.support.running import CONFIG, DEADLINE_S, TrivialScorer, comparable, until
 
@@ -297,7 +297,7 @@ def embedded_beats(stream: str, x: NDArray[np.float32]) -> list[BeatNote]:
     return [note for outcome in _outcomes(stream, x) for note in outcome.beats]
 
 
-def _outcomes(stream: str, x: NDArray[np.float32]) -> Iterator[Outcome]:
+def _outcomes(stream: str, x: NDArray[np.float32]) -> Iterator[StreamOutput]:
     """Run a stream of lead II, float32[n], or of the two `LEADS`, float32[2, n]."""
     leads = LEADS if x.ndim > 1 else LEADS[:1]
     runner = EmbeddedRunner(stream, float(FS), TrivialScorer(), CONFIG, leads=leads)

@@ -5,14 +5,14 @@ import pytest
 
 from pipeline.schema.messages import FLAG_LEAD_OFF
 from pipeline.signal.samples import SampleBlock
-from pipeline.stream.embedded import BATCH, EmbeddedRunner, Outcome
+from pipeline.stream.embedded import BATCH, EmbeddedRunner, StreamOutput
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.running import CONFIG, TrivialScorer
 
 SIGNAL = SyntheticPatient(PatientConfig(ectopic=0.1, seed=3)).generate(120 * 360)
 
 
-def outcomes(step: int) -> tuple[EmbeddedRunner, list[Outcome]]:
+def outcomes(step: int) -> tuple[EmbeddedRunner, list[StreamOutput]]:
     """Run the synthetic patient in blocks of ``step`` samples."""
     runner = EmbeddedRunner("p", 360.0, TrivialScorer(), CONFIG)
     blocks = (

@@ -162,9 +162,9 @@ class AtrialState(State):
     known_at: int | None = None
     """The latest beat of which enough was known; None before the first and after a long loss."""
     known_samples: int = 0
-    """How much time was assessed, in source samples,"""
+    """Time in which the rhythm was assessed, in source samples."""
     fibrillating_samples: int = 0
-    """and how much of it was atrial fibrillation that lasted for the on-delay."""
+    """Part of that time in atrial fibrillation that lasted for the on-delay, in source samples."""
 
     @property
     def share(self) -> float | None:

@@ -22,9 +22,9 @@ class SignalAlarmsState(State):
     """Where the time without a QRS counts from: the last one, or later by the time in which none
     could have been found."""
     seen_from: int
-    """Where a signal that could show a QRS last returned, and"""
+    """Where a signal that could show a QRS last returned."""
     blind_from: int
-    """where it was last lost."""
+    """Where such a signal was last lost."""
     changed_at: int
     """Where the signal became analysable, or ceased to be."""
     watched_to: int
@@ -51,9 +51,9 @@ class SignalAlarmsState(State):
 
         Args:
             position: the newest sample.
-            still: the shortest time without a QRS that is an alarm, in samples,
-            settled: that after which signal that returned shows beats,
-            scattered: and that in which the heart must have been monitored.
+            still: the shortest time without a QRS that is an alarm, in samples.
+            settled: time after which a signal that returned shows beats, in samples.
+            scattered: time within which the heart must have been monitored, in samples.
         """
         return (
             self.reason is Reason.OK

@@ -55,9 +55,9 @@ class AlarmStateMachineState(State):
     """All memory of an `AlarmStateMachine`."""
 
     epoch: int = 0
-    """Of the alerts to come,"""
+    """Epoch of the next alerts of `SIGNAL_KINDS`."""
     beat_epoch: int = 0
-    """and of those of `BEAT_KINDS`."""
+    """Epoch of the next alerts of `BEAT_KINDS`."""
     alarms: dict[str, Alarm] = field(default_factory=dict)
     """By name of the kind, in the order in which they began."""
 

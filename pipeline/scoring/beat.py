@@ -42,26 +42,26 @@ class Beat(State):
     measures: Measures
     reason: Reason
     r_arrived: float
-    """When the sample of the R peak arrived,"""
+    """When the sample of the R peak arrived."""
     window_arrived: float
-    """when the last one of the window did,"""
+    """When the last sample of the window arrived."""
     ready_arrived: float
-    """and when the last one that the segmenter needed did."""
+    """When the last sample that the segmenter needed arrived."""
     cut_at: float
     lead: int = 0
     """The lead that the window is of, by number."""
     fibrillating: bool = False
     """Whether the waveform fibrillated when the beat was found: it is part of no run then."""
     in_leads: Annotated[NDArray[np.float32], Shape((None, WINDOW_SAMPLES))] | None = None
-    """float32[leads, 320]: its windows in several leads; None where there is one,"""
+    """float32[leads, 320]: its windows in several leads; None where there is one."""
     reasons_in: list[Reason] = field(default_factory=list)
-    """why each cannot be analysed; OK where it can,"""
+    """Why each of ``in_leads`` cannot be analysed; OK where it can."""
     found_in: list[bool] = field(default_factory=list)
-    """and whether each has found a complex there by itself."""
+    """Whether each of several leads has found a complex there by itself."""
     second: Measures | None = None
-    """Its measures in a second lead; None where there is none,"""
+    """Its measures in a second lead; None where there is none."""
     second_lead: int = 0
-    """and that lead, by number."""
+    """The second lead, by number."""
     scored_at: float = 0.0
     compute_s: float = 0.0
     score: float | None = None

@@ -84,9 +84,9 @@ class BeatFeaturesState(State):
     counters: Annotated[NDArray[np.int64], Shape((slots.COUNTERS,))]
     numbers: Annotated[Doubles, Shape((slots.NUMBERS,))]
     intervals: Annotated[Doubles, Shape((slots.RR_MEMORY,))]
-    """Ring of the last known RR intervals in seconds;"""
+    """Ring of the last known RR intervals in seconds."""
     ordered: Annotated[Doubles, Shape((slots.QUANTILES_OVER,))]
-    """the last 300 of them, ascending."""
+    """The last 300 of these intervals, ascending."""
     steps: Annotated[Doubles, Shape((slots.STEPS,))]
     """Ring of |log ratio| of neighbours."""
     late: Annotated[Singles, Shape((slots.TICKS, slots.LATE_BEATS))]

@@ -77,9 +77,9 @@ class BeatTemplates:
         if (state.numbers[templates.COUNT, : state.known] < 1).any():
             raise SnapshotError("state of templates without a beat")
         self.distances_to = np.zeros(MAX_TEMPLATES)
-        """Of the beat looked at last;"""
+        """Distance of the beat looked at last to each template."""
         self.is_usual = np.zeros(MAX_TEMPLATES, dtype=np.bool_)
-        """which templates were usual then."""
+        """Which templates were usual for that beat."""
         self._apart = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
         self._shape = np.zeros(kernel.SHAPE_NUMBERS)
 

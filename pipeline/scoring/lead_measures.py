@@ -23,9 +23,9 @@ class MeasuredBeats(NamedTuple):
     """The measures of beats, one row each."""
 
     in_use: Singles
-    """float32[n, MEASURES], in the lead in use,"""
+    """float32[n, MEASURES], in the lead in use."""
     second: Singles
-    """float32[n, MEASURES], and in the second lead; rows of zeros where there is none."""
+    """float32[n, MEASURES], in the second lead; rows of zeros where there is none."""
     second_leads: NDArray[np.int64]
     """int64[n]: the second lead by number, -1 where there is none."""
 

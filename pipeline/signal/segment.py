@@ -86,11 +86,12 @@ class Segment:
     reasons: NDArray[np.uint8]
     """uint8[b] of `pipeline.signal.quality.Reason`; 0 is analysable."""
     leads: NDArray[np.uint8]
-    """uint8[b]: the lead in which each is seen, by number; ``windows`` and ``reasons`` are its."""
+    """uint8[b]: the lead in which each is seen, by number, and of which ``windows`` and ``reasons``
+    are."""
     windows_of: NDArray[np.float32]
-    """float32[leads, b, 320]: the windows in every lead,"""
+    """float32[leads, b, 320]: the windows in every lead."""
     reasons_of: NDArray[np.uint8]
-    """uint8[leads, b]: and why they cannot be analysed."""
+    """uint8[leads, b]: why each window cannot be analysed, as ``reasons``."""
     quality: list[QualityChange]
     """Changes of the stream's state, in order. A stream begins with `Reason.OK`."""
     fibrillation: list[FibrillationChange]

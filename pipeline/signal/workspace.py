@@ -76,11 +76,11 @@ class Workspace:
     def __init__(self, n: int, leads: int) -> None:
         self.n = n
         self.filtered = np.empty((leads, TAIL_SAMPLES + n), dtype=np.float32)
-        """The band of windows, behind what came before, as are the next ones:"""
+        """The band of windows. In these three new samples follow the latest ones before them."""
         self.masks = np.empty((leads, TAIL_SAMPLES + n), dtype=np.uint8)
-        """why each sample is masked,"""
+        """Why each sample is masked."""
         self.runs = np.empty(TAIL_SAMPLES + n, dtype=np.uint8)
-        """and the number of the run, analysable or not, that it belongs to, modulo 256."""
+        """Number, modulo 256, of the run of analysable or of other samples that each belongs to."""
         self.states = np.empty((leads, n), dtype=np.uint8)
         self.patient = np.empty(n, dtype=np.uint8)
         """The patient's state."""

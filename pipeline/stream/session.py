@@ -72,7 +72,7 @@ class Progress(NamedTuple):
     """Whether its end was taken in."""
     source_session: str
     number: int
-    """Of the newest chunk of that session."""
+    """Number of the newest message of that session."""
 
 
 NOT_BEGUN: Final = Progress(0, 0, False, "", 0)
@@ -89,19 +89,19 @@ class SessionState(State):
     """Whether its end was taken in."""
     end_reported: bool = False
     source_session: str = ""
-    """Name of the session of the source that sent last,"""
+    """The session of the source that sent last, by its name."""
     source_epoch: int = 0
-    """the epoch in which it began,"""
+    """The epoch in which that session began."""
     number: int = 0
-    """and the newest number that came of it."""
+    """The newest message number of that session."""
     shed_samples: int = 0
     """Samples that sources had to drop."""
     latencies_ms: Annotated[NDArray[np.float64], Shape((_LATENCIES,))] = field(
         default_factory=lambda: np.zeros(_LATENCIES)
     )
-    """Ring of those of the latest beats,"""
+    """Ring of the latencies of the latest beats."""
     timed_beats: int = 0
-    """and of how many beats the latency was recorded."""
+    """Number of beats whose latency was recorded, also of those that the ring has lost."""
     unseen_from: int = 0
     """Position of the first value that was not published yet, at 360 Hz."""
     source_fault: str = ""

@@ -47,17 +47,17 @@ class EpochTrends(State):
 
     epoch: int
     first: int
-    """Its first sample, and"""
+    """Its first sample."""
     minute: int
-    """the minute that is finished next."""
+    """The minute that is finished next."""
     end: int | None = None
     """One past its last sample, once it is over."""
     lost: Spans = field(default_factory=Spans)
-    """Where beats cannot be analysed,"""
+    """Where beats cannot be analysed."""
     missing: Spans = field(default_factory=Spans)
-    """where no sample is,"""
+    """Where samples are missing."""
     fibrillating: Spans = field(default_factory=Spans)
-    """and where the rhythm is atrial fibrillation."""
+    """Where the rhythm is atrial fibrillation."""
     fibrillated: int = -1
     """The latest five minutes with atrial fibrillation, by number."""
     count: int = 0
@@ -72,9 +72,9 @@ class EpochTrends(State):
         default_factory=lambda: np.zeros(_BEATS, dtype=np.uint8)
     )
     before: list[float] = field(default_factory=list)
-    """The last known intervals of the minutes before,"""
+    """The last known intervals of the minutes before."""
     before_at: int = 0
-    """and where the last of them ends."""
+    """Where the last of these intervals ends."""
 
     def possible(self, fs_hz: float) -> bool:
         """Whether these are the minutes and the beats of an epoch."""

@@ -30,13 +30,13 @@ class LeadShapesState(State):
     usual: Annotated[NDArray[np.float32], Shape((None, WINDOW_SAMPLES))] = field(
         default_factory=lambda: np.zeros((0, WINDOW_SAMPLES), dtype=np.float32)
     )
-    """The template of each lead,"""
+    """The template of each lead."""
     learned: list[int] = field(default_factory=list)
-    """from how many beats it was learned, `LEARNED` at most,"""
+    """Number of beats from which each template was learned, `LEARNED` at most."""
     before: Annotated[NDArray[np.float32], Shape((None, WINDOW_SAMPLES))] = field(
         default_factory=lambda: np.zeros((0, WINDOW_SAMPLES), dtype=np.float32)
     )
-    """and the beat before, as each lead showed it; zeros where it could not be analysed."""
+    """The beat before, as each lead showed it; zeros where it could not be analysed."""
 
     @classmethod
     def fresh(cls, leads: int) -> Self:

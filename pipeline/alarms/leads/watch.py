@@ -54,22 +54,22 @@ class LeadWatchState(State):
     """All memory of a `LeadWatch`; the lists have an entry for each lead."""
 
     reasons: list[int] = field(default_factory=list)
-    """The `Reason` that each was in before ``changes``,"""
+    """The `Reason` of each before ``changes``."""
     fibrillating: list[int] = field(default_factory=list)
-    """and whether its waveform fibrillated before ``rhythms``."""
+    """Whether the waveform of each fibrillated before ``rhythms``."""
     changes: list[tuple[int, int, int]] = field(default_factory=list)
-    """(sample, lead, reason), in order,"""
+    """(sample, lead, reason), in order."""
     rhythms: list[tuple[int, int, int]] = field(default_factory=list)
-    """(sample, lead, whether it fibrillates), in order,"""
+    """(sample, lead, whether it fibrillates), in order."""
     complexes: Annotated[NDArray[np.int64], Shape((None, 3))] = field(
         default_factory=lambda: np.empty((0, 3), dtype=np.int64)
     )
-    """int64[c, 3]: lead, R peak and the sample that confirmed it, of the latest seconds,"""
+    """int64[c, 3]: lead, R peak and the sample that confirmed it, of the latest seconds."""
     usual: Annotated[NDArray[np.int64], Shape((None, 3))] = field(
         default_factory=lambda: np.empty((0, 3), dtype=np.int64)
     )
-    """and the same of those that are like the usual ones of their lead, and since when that is
-    known."""
+    """int64[u, 3]: lead, R peak and the sample from which it is known, of those complexes that are
+    like the usual ones of their lead."""
     off_due: list[int] = field(default_factory=list)
     """Where an electrode went off or on, which is not reported yet."""
 

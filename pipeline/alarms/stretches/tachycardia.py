@@ -88,9 +88,9 @@ class StretchBeat(State):
     doubtful: bool = False
     """Whether it may be ventricular by its name, though another class is more probable."""
     in_leads: list[QrsShape] = field(default_factory=list)
-    """Its shape in each of several leads; empty where there is one,"""
+    """Its shape in each of several leads; empty where there is one."""
     found_in: list[bool] = field(default_factory=list)
-    """and whether each has found a complex there by itself."""
+    """Whether each of several leads has found a complex there by itself."""
 
     def as_in(self, lead: int) -> "StretchBeat":
         """Return the beat with the shape that it has in a lead."""

@@ -123,9 +123,9 @@ _WATCHED: Final = (
     slots.FLAT_FOR, slots.MASKED, slots.ABSENT, slots.HELD, slots.PASSED, slots.MOVING,
     slots.STEADY, slots.JUMPED_AT, slots.SEEN_AT,
 )  # fmt: skip
-"""Slots of `LeadState.watch` that count samples, or what is rarer,"""
+"""Slots of `LeadState.watch` that count samples, or what is rarer."""
 _REASONS: Final = (slots.STATE, slots.MASK_CODE, slots.NOISY_AS)
-"""and those that hold a `Reason`."""
+"""Slots of `LeadState.watch` that hold a `Reason`."""
 
 NONE: Final = -1
 """Where a position says that there is none yet."""
@@ -146,13 +146,13 @@ class LeadState(State):
     """The latest samples, of which the newest may still turn out to be a spike."""
     filters: Annotated[NDArray[np.float64], Shape((5, 2))]
     detector: Annotated[NDArray[np.int64], Shape((candidates.COUNTERS,))]
-    """`candidates.Beats.counters`,"""
+    """The ``counters`` of `candidates.Beats`."""
     candidates: Annotated[NDArray[np.int64], Shape((16, candidates.CANDIDATE))]
-    """its ``waiting``,"""
+    """The ``waiting`` of `candidates.Beats`."""
     levels: Annotated[NDArray[np.int64], Shape((4, 8))]
-    """and its ``levels``."""
+    """The ``levels`` of `candidates.Beats`."""
     shape: Annotated[NDArray[np.float32], Shape((2 * candidates.SHAPE_REACH + 1,))]
-    """its ``shape``."""
+    """The ``shape`` of `candidates.Beats`."""
     energies: Annotated[NDArray[np.int32], Shape((candidates.LONG_SAMPLES,))]
     """The detector's latest energies."""
     watch: Annotated[NDArray[np.int64], Shape((slots.COUNTERS,))]
@@ -160,16 +160,16 @@ class LeadState(State):
     recent: Annotated[NDArray[np.uint8], Shape((SAMPLING_RATE_HZ,))]
     blocks: Annotated[NDArray[np.float64], Shape((slots.BLOCK_ROWS, slots.BLOCKS_KEPT))]
     usual: Annotated[NDArray[np.float64], Shape((slots.USUAL_ROWS, slots.USUAL_BEATS + 1))]
-    """Sizes of the latest beats, by which noise is assessed, and how much of the time rests;"""
+    """Sizes of the latest beats, by which noise is assessed, and how much of the time rests."""
     shapes: Annotated[NDArray[np.float64], Shape((slots.USUAL_BEATS, slots.SHAPE_SIZE))]
-    """their shapes."""
+    """Shapes of these beats."""
     tail_clean: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
     """The latest samples before the filter, as the detector sees them: without pacing spikes, and
     `kernels.spikes.LATE` behind."""
     tail: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))]
-    """The latest samples behind it,"""
+    """The latest samples behind the filter."""
     tail_codes: Annotated[NDArray[np.uint8], Shape((TAIL_SAMPLES,))]
-    """and why they are masked."""
+    """Why each of ``tail`` is masked."""
     fibrillation: FibrillationState
     fast_rhythm: FastRhythmState = field(default_factory=FastRhythmState.fresh)
     spiked: Annotated[NDArray[np.float32], Shape((spikes.LATE,))] = field(
@@ -179,11 +179,11 @@ class LeadState(State):
     response: Annotated[NDArray[np.float32], Shape((TAIL_SAMPLES,))] = field(
         default_factory=lambda: np.zeros(TAIL_SAMPLES, dtype=np.float32)
     )
-    """What spikes leave in the band of windows, placed as ``tail_clean``;"""
+    """What spikes leave in the band of windows, placed as ``tail_clean``."""
     response_filter: Annotated[NDArray[np.float64], Shape((5,))] = field(
         default_factory=lambda: np.zeros(5)
     )
-    """and the memory of its filter."""
+    """Memory of the filter of ``response``."""
 
     @classmethod
     def fresh(cls, half: int) -> Self:

@@ -38,10 +38,10 @@ from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Dealer, Subscription, wait
 
 REPLAY_ABOVE: Final = 1
-"""Number of ports from the alerts to the replay socket,"""
+"""The replay socket has the port of the alerts plus this."""
 
 CONTROL_ABOVE: Final = 2
-"""and to the control socket."""
+"""The control socket has the port of the alerts plus this."""
 
 _PAGE_BYTES: Final = 8 * 1024 * 1024
 _PAGES_AT_ONCE: Final = 4

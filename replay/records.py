@@ -36,10 +36,10 @@ from replay.pacing import BLOCK_S, Pacer, wait_s
 from replay.source import SourceInfo
 
 _LOOKED_THROUGH_S: Final = 120.0
-"""So much of a record is looked through for seconds in which leads can be compared,"""
+"""Length of a record that is looked through for seconds in which leads can be compared."""
 
 _LOOKED_THROUGH: Final = 2**24
-"""and not more samples of all leads together: 64 MiB."""
+"""Most samples of all leads together that are looked through for them: 64 MiB."""
 
 
 def _info(header: RecordHeader, indices: Sequence[int]) -> SourceInfo:

@@ -4,7 +4,7 @@ The trees (`models.inference.beat_trees`) see the beat beside its patient's own 
 (`models.inference.classifier`) its window and a few numbers of that past. They err in different
 patients. Their probabilities are joined by a weighted geometric mean, in which the trees count the
 more, the longer the patient's longest intervals are beside the median one: where ectopic beats are
-the rule, that median is theirs, and with it all that the network is told of the rhythm.
+the rule, that median is theirs, and with it all that the network sees of the rhythm.
 
 A beat of several leads is seen by the trees in two: in the lead in use and in its second lead
 (`pipeline.scoring.lead_measures`), each beside what is usual there. A lead is the projection of the
@@ -72,9 +72,9 @@ class Parts(NamedTuple):
     trees: Floats
     """In two leads, where there are two."""
     joined: Floats
-    """Of both together,"""
+    """Trees and network joined."""
     classifier: Floats
-    """and without S in atrial fibrillation: what is said in the end."""
+    """The same without S in atrial fibrillation: the result."""
 
 
 class BeatClassifier:

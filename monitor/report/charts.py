@@ -45,11 +45,11 @@ class Rates:
 
     times_s: NDArray[np.float64]
     low: NDArray[np.float64]
-    """In bpm; the lowest,"""
+    """The lowest rate, bpm."""
     mean: NDArray[np.float64]
-    """the mean"""
+    """The mean rate, bpm."""
     high: NDArray[np.float64]
-    """and the highest, which are one of a single interval."""
+    """The highest rate, bpm. Of single intervals all three are the same."""
     what: str
     """What one value is of, in words."""
 

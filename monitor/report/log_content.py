@@ -59,11 +59,11 @@ class Whole:
     """All minutes of a stream together."""
 
     signal_s: float
-    """Time with samples,"""
+    """Time with samples."""
     analysable_s: float
-    """in which beats could be analysed,"""
+    """Time in which beats could be analysed."""
     atrial_fibrillation_s: float
-    """and of atrial fibrillation."""
+    """Time in atrial fibrillation."""
     beats: int
     not_analysable: int
     anomalous: int
@@ -108,9 +108,9 @@ class LogContent:
     acknowledged: dict[str, str]
     """When each alarm that was acknowledged was so, by its episode; ISO 8601 in UTC."""
     limits: list[str]
-    """Limits that alarms crossed, in words,"""
+    """Limits that alarms crossed, in words."""
     changes: list[str]
-    """and changes of limits by a person."""
+    """Changes of limits by a person, in words."""
     system: dict[str, int]
     """Alarms of the system itself, of each kind."""
     missing: list[str]

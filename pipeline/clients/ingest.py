@@ -118,9 +118,9 @@ class IngestClient:
         self._next = (0, 0)
         """Epoch and number of the sample that follows on the last one."""
         self._shed = 0
-        """Samples dropped since the last message that was sent,"""
+        """Samples dropped since the last message that was sent."""
         self._unreadable = 0
-        """and the unreadable lines that their chunks reported."""
+        """Unreadable lines that the chunks of these samples reported."""
         self.shed_samples = 0
         """Samples dropped because the hub took nothing."""
 

@@ -100,9 +100,9 @@ class SharedLine:
     def __init__(self, ingest: str, keys: ClientKeys | None = None) -> None:
         self._own = OwnLine(ingest, keys)
         self._messages: list[Hello | Chunk | End] = []
-        """What that the next `flush` sends,"""
+        """Messages that the next `flush` sends."""
         self._bundles: deque[bytes] = deque()
-        """and frames that the connection did not take yet."""
+        """Frames that the connection did not take yet."""
         self._heard_at = time.monotonic()
         self._answers: dict[str, deque[Accepted | Refused]] = {}
 

@@ -23,13 +23,13 @@ from pipeline.stream.session import StreamSession
 from pipeline.stream.streams import Streams
 
 CHUNKS_UNDER_WAY: Final = 8
-"""Credit of a source: chunks it may have sent without an `Accepted`;"""
+"""Credit of a source: chunks it may have sent without an `Accepted`."""
 
 SHORT_UNDER_WAY: Final = int(MOST_S / SHORT_S)
-"""of one that sends short chunks, which wait for each other, so many."""
+"""Credit of a source of short chunks, which wait for each other."""
 
 _LONG: Final = SHORT_UNDER_WAY // CHUNKS_UNDER_WAY
-"""A chunk that is not short takes the credit of so many that are."""
+"""Credit that a chunk takes which is not short; a short one takes 1."""
 
 MAX_PENDING: Final = 4_096
 """Beats without a result that all streams share as room; alerts outside the log at which no samples
@@ -39,10 +39,10 @@ _MAX_UNLOGGED: Final = 4 * MAX_PENDING
 """Alerts outside the log at which no samples are taken: some 16 MiB."""
 
 LEAST_ROOM: Final = 64
-"""Room of a stream, however many there are: a batch for a scorer,"""
+"""Room of a stream, however many there are: a batch for a scorer."""
 
 MOST_ROOM: Final = 512
-"""and however few: seven minutes of a heart."""
+"""Room of a stream, however few there are: seven minutes of a heart."""
 
 _TAKEN: Final = 4 * MAX_PENDING
 """With so many beats in all no stream has more than its room."""
@@ -85,9 +85,9 @@ class Admission:
         """Streams that come in short chunks."""
         self._log_full_since: float | None = None
         self._log_full = False
-        """Whether so many alerts wait for the log that no record is taken,"""
+        """Whether so many alerts wait for the log that no samples of records are taken."""
         self._log_overfull = False
-        """nor anything else."""
+        """Whether so many alerts wait for the log that no samples are taken at all."""
 
     def update(self, unlogged_alerts: int, now: float) -> GivenUp | None:
         """Update by the backlog, of which the log's is given; return the windows to give up now."""

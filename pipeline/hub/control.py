@@ -34,10 +34,10 @@ REQUESTS_A_TURN: Final = 16
 """Answered in one turn of the hub's loop; further requests wait, so that the beats do not."""
 
 CHANGES_A_SECOND: Final = 8.0
-"""Requests for a change that one client may make in the long run,"""
+"""Requests for a change that one client may make in the long run."""
 
 CHANGES_AT_ONCE: Final = 32.0
-"""and after a pause."""
+"""Requests for a change that one client may make at once, after a pause."""
 
 _MOST_CLIENTS: Final = 1_024
 """Whose requests are remembered."""

@@ -25,10 +25,11 @@ MANY: Final = 16
 """Streams that are live: in a hub of fewer, nothing waits."""
 
 GATHER_S: Final = 0.2
-"""No chunk of `MANY` streams waits for longer,"""
+"""No chunk waits for longer where `MANY` streams are live."""
 
 LONGEST_GATHER_S: Final = 0.5
-"""and none of however many: a beat is found before its window is complete, or soon after."""
+"""No chunk waits for longer, however many streams are live: a beat is found before its window is
+complete, or soon after."""
 
 _GATHER_A_STREAM_S: Final = 0.001
 
@@ -36,10 +37,10 @@ MOST_S: Final = 2.0
 """Signal that is taken at once; a longer chunk is taken alone."""
 
 SHORT_S: Final = MOST_S / 32
-"""A source of such chunks, or shorter ones, has credit for that much signal,"""
+"""Longest short chunk: a source of these has credit for `MOST_S` of signal."""
 
 ENOUGH_CHUNKS: Final = 24
-"""and with so many that wait nothing more is waited for."""
+"""Once this many chunks of a stream wait, they are taken."""
 
 
 def gather_s(streams: int) -> float:
@@ -83,13 +84,13 @@ class Gathered:
         """Of those that have any, by place."""
         self._unreadable = 0
         self.pieces: list[NDArray[np.float32]] = []
-        """The samples of each,"""
+        """The samples of each chunk."""
         self.numbers: list[int] = []
-        """its number,"""
+        """The number of each chunk."""
         self.arrivals: list[float] = []
-        """when it arrived,"""
+        """When each chunk arrived."""
         self.ends: list[int] = []
-        """and where it ends."""
+        """Where each chunk ends."""
         self.add(first, since)
 
     def add(self, chunk: Chunk, at: float) -> None:

@@ -66,14 +66,14 @@ _STATUS_S: Final = 1.0
 _STRIP_S: Final = 0.1
 
 _READ_S: Final = 0.04
-"""Where many streams are live, their samples are read as often,"""
+"""How often samples are read, where many streams are live."""
 
 _COMMIT_S: Final = 0.04
-"""what has become known is committed as often, and at once with an alert,"""
+"""How often what has become known is committed there; with an alert, at once."""
 
 _WATCH_S: Final = 0.1
-"""and what concerns every stream is looked at as often: silent sources, strips of alarms. So it is
-for the usual number of streams; for more, in proportion, less often."""
+"""How often all streams are looked through there, for silent sources and strips of alarms; beyond
+the usual number of streams less often, in proportion."""
 
 
 OnReport = Callable[[SystemReport, Callable[[], Sequence[Status]]], None]

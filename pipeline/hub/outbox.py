@@ -55,11 +55,11 @@ class Outbox:
         self._clock = clock
         self._pending: list[PendingAlert] = []
         self._announced = 0
-        """So many of them, the first, were published as not recorded."""
+        """Number of ``_pending``, from the first, that were published as not recorded."""
         self._trends: list[Trend] = []
-        """Not in the log yet,"""
+        """Trends that are not in the log yet."""
         self._published_trends = 0
-        """and so many of them, the first, were published."""
+        """Number of ``_trends``, from the first, that were published."""
         self._new: list[Alert] = []
         self._retry_at = self._check_at = 0.0
 

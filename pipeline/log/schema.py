@@ -26,10 +26,10 @@ from pipeline.schema.public import Trend, encode_json
 LOG_VERSION: Final = 4
 
 CHAINED: Final = 3
-"""From this version on a log has the journal, and a chain,"""
+"""From this version on a log has the journal and a chain."""
 
 WITH_TRENDS: Final = 4
-"""and from this one on trends."""
+"""From this version on a log has trends."""
 
 UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 """What a query on a damaged file raises: SQLite's message may quote what is no text, and a number

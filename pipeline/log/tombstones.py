@@ -67,9 +67,9 @@ class Removals:
     forgotten: int = 0
     """Tombstones so far."""
     _first: dict[str, int] = field(default_factory=dict)
-    """Number of the first tombstone of each removal, by its episode,"""
+    """Number of the first tombstone of each removal, by its episode."""
     _tombstones: Counter[str] = field(default_factory=Counter)
-    """and how many there are."""
+    """Number of tombstones of each removal, by its episode."""
     _records: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Number of the record of each removal, and how many alerts it says were removed."""
 

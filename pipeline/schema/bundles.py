@@ -27,13 +27,13 @@ MAX_BUNDLE: Final = 256
 """Messages in one frame: some milliseconds of the hub's time."""
 
 _MESSAGE_BYTES: Final = 1_536
-"""Of the names and numbers of a message,"""
+"""Most bytes of the names and numbers of a message."""
 
 _ROW_BYTES: Final = 192
-"""of those of a chunk in columns,"""
+"""Most bytes of those of a chunk in columns."""
 
 _NAME_BYTES: Final = 260
-"""and of the name of a lead: 64 characters of four bytes each."""
+"""Most bytes of the name of a lead: 64 characters of four bytes each."""
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, tag="bundle"):

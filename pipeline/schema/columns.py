@@ -52,9 +52,9 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True, tag="columns"):
     """From a source of many streams to the hub: chunks, in order."""
 
     streams: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_ROWS)]
-    """Of each chunk its stream,"""
+    """The stream of each chunk."""
     sessions: list[str]
-    """and the session."""
+    """The session of each chunk."""
     kinds: Annotated[list[Kind], msgspec.Meta(min_length=1, max_length=MAX_ROWS)]
     rows: bytes
     """int64[chunks, COLUMNS]."""

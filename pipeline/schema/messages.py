@@ -150,9 +150,9 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
     number: Count = 0
     """Of the chunk or end that this answers; 0 for a `Hello`."""
     session: Session = ""
-    """The session that sent last,"""
+    """The session that sent last."""
     written: Count = 0
-    """and its newest number in the log: the source may forget this message and all before it."""
+    """Its newest number in the log: the source may forget this message and all before it."""
     missing: bool = False
     """Whether the message was not taken, because one before it has not arrived."""
     known: bool = True
@@ -318,7 +318,7 @@ def checked(message: _M) -> _M:
 
 
 def stream_named_in(frame: bytes) -> str | None:
-    """Return the stream that a frame names which is no message, so that its source can be told."""
+    """Return the stream that a malformed frame names, so that its source can be answered."""
     try:
         return _addressed_decoder.decode(frame).stream
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -75,11 +75,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
     """From a worker to the gateways: what becomes of an item of a source."""
 
     asking: Session
-    """The session of the source that is answered,"""
+    """The session of the source that is answered."""
     accepted: Accepted | None = None
-    """how far its stream is, to a `Hello` or where a message is missing before one,"""
+    """How far its stream is: to a `Hello`, or where a message before this one is missing."""
     refused: Refused | None = None
-    """or why it is not taken."""
+    """Why the item is not taken."""
 
 
 class SavedStream(msgspec.Struct, frozen=True, array_like=True):
@@ -87,15 +87,15 @@ class SavedStream(msgspec.Struct, frozen=True, array_like=True):
 
     fs_hz: float
     state: bytes
-    """As `pipeline.stream.snapshot.pack` wrote it: of `SessionState`,"""
+    """The `SessionState`, as `pipeline.stream.snapshot.pack` wrote it."""
     source_alarm: bytes
-    """and of `SourceAlarmState`."""
+    """The `SourceAlarmState`, written likewise."""
     alarms: list[Alert]
     """Its active alarms, should another version not read the states."""
     arrived_at: float
-    """Time of its newest samples, in seconds since 1970,"""
+    """Time of its newest samples, in seconds since 1970."""
     silent_s: float
-    """and how long its source was silent then, as its partition says."""
+    """How long its source was silent at the snapshot, by the times of its partition."""
     refusal: str = ""
     """Why a chunk of its source was refused since, which `no_data` repeats."""
     heard_at: float = 0.0

@@ -18,25 +18,25 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     epoch: int = 0
     sample: int
-    """Where the minute begins, counted from 0 in the source's own sampling rate,"""
+    """Where the minute begins, counted from 0 in the source's own sampling rate."""
     time_s: float
-    """and in seconds."""
+    """Where the minute begins, in seconds."""
     utc: str = ""
     """When it was recorded."""
     event_utc: str = ""
     """When it began by the source's clock; empty where the source sends no stamps."""
     signal_s: float
-    """Seconds of the minute with samples,"""
+    """Seconds of the minute with samples."""
     analysable_s: float
-    """in which beats could be analysed,"""
+    """Seconds in which beats could be analysed."""
     atrial_fibrillation_s: float
-    """and of atrial fibrillation that lasted for the alarm's on-delay."""
+    """Seconds of atrial fibrillation that lasted for the alarm's on-delay."""
     bpm_min: float | None = None
-    """Heart rate over eight intervals at its lowest,"""
+    """The lowest heart rate over eight intervals; null with fewer."""
     bpm_mean: float | None = None
-    """on average over all intervals,"""
+    """The mean heart rate over all intervals; null without any."""
     bpm_max: float | None = None
-    """and at its highest; null with fewer intervals."""
+    """The highest heart rate over eight intervals; null with fewer."""
     beats: int = 0
     beats_not_analysable: int = 0
     anomalous: int = 0
@@ -54,9 +54,9 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
     pnn50: float | None = None
     """Share, 0 to 1."""
     lf_ms2: float | None = None
-    """Power from 0.04 to 0.15 Hz,"""
+    """Power from 0.04 to 0.15 Hz."""
     hf_ms2: float | None = None
-    """and from 0.15 to 0.4 Hz."""
+    """Power from 0.15 to 0.4 Hz."""
     lf_hf: float | None = None
 
 

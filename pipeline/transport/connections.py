@@ -47,10 +47,10 @@ SETTLED_S: Final = 3.0
 
 
 HELD_CHECK_S: Final = 0.1
-"""How often it is looked how much libzmq holds of each peer: a flood brings 100 MB meanwhile,"""
+"""How often what libzmq holds of each peer is measured: a flood brings 100 MB meanwhile."""
 
 SUBSCRIBED_CHECK_S: Final = 0.02
-"""and of each subscriber: the thread of the socket itself spends the time for their topics."""
+"""The same for each subscriber: the thread of the socket spends the time for their topics."""
 
 HELD_IN_ALL: Final = 64 * 1024 * 1024
 """Bytes that libzmq may hold of all peers of a socket; short parts take twenty times as much."""
@@ -59,10 +59,10 @@ _CHECK_SHARE_S: Final = 0.5e-3
 """For each connection: looking takes 10 us, so 2 % of the time at most."""
 
 SUBSCRIPTION_BYTES: Final = 8 * 1024
-"""Bytes that a subscriber may send: its handshake, and a hundred topics with the longest names,"""
+"""Bytes that a subscriber may send: its handshake, and a hundred topics with the longest names."""
 
 _SUBSCRIPTION_BYTES_A_S: Final = 32.0
-"""and for each second that it is there: a heartbeat of other libraries."""
+"""Further bytes for each second of its connection: a heartbeat of other libraries."""
 
 _BYTES_RECEIVED: Final = struct.Struct("=128xQ")
 """Of Linux's `struct tcp_info`: `tcpi_bytes_received`."""

@@ -35,9 +35,9 @@ class Strap(Protocol):
     advertised: ClassVar[str]
     """What the names of such devices begin with."""
     control: ClassVar[str]
-    """The characteristic that takes the command,"""
+    """The characteristic that takes the command."""
     data: ClassVar[str]
-    """and that which sends the frames."""
+    """The characteristic that sends the frames."""
     rate_hz: float
 
     def command(self) -> bytes:
@@ -124,9 +124,9 @@ class Movesense:
     def __init__(self, rate_hz: int = 125) -> None:
         self.rate_hz = float(rate_hz)
         self._ms = 0
-        """Time of the latest frame, unwrapped, ..."""
+        """Time of the latest frame, unwrapped."""
         self._sent = 0
-        """... and the samples that came since."""
+        """Samples that came since that frame."""
         self._rest: bytes | None = None
         """The first bytes of a sample that the next part completes; None where none may come."""
 

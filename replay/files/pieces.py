@@ -15,9 +15,9 @@ class Piece(NamedTuple):
     """Consecutive samples of a signal."""
 
     begin: int
-    """Position of the first sample in the whole signal,"""
+    """Position of the first sample in the whole signal."""
     end: int
-    """and one past the last."""
+    """One past the position of the last sample."""
     read: Callable[[int, int], Samples]
     """Returns samples [first, last), counted from the piece's own beginning."""
 

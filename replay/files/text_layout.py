@@ -57,9 +57,9 @@ class Layout:
     skip: int
     """Lines before the first row."""
     rate_hz: float | None
-    """That the lines before the table state,"""
+    """The rate that the lines before the table state."""
     start: datetime | None
-    """and when the first row was taken."""
+    """When the first row was taken, where these lines state it."""
 
     def fields(self, line: str) -> list[str]:
         """Return the fields of a line."""

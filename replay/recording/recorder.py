@@ -33,16 +33,16 @@ from replay.recording.track import Track
 logger = logging.getLogger(__name__)
 
 WRITE_S: Final = 1.0
-"""A stream is written so often,"""
+"""How often a stream is written."""
 
 MOST_AT_ONCE: Final = 1 << 20
-"""and at once where so many bytes of it wait: a record is replayed at full speed."""
+"""Bytes of a stream with which it is written at once: a record is replayed at full speed."""
 
 MOST_WAITING_BYTES: Final = 32 << 20
-"""Of all streams, while the folder cannot be written,"""
+"""Bytes that wait of all streams, at most, while the folder cannot be written."""
 
 MORE_WAITING_BYTES: Final = 64 << 10
-"""and so many more of each."""
+"""Bytes that may wait of each stream besides."""
 
 _WRITES_A_TURN: Final = 8
 _TURNS: Final = 25

@@ -50,9 +50,9 @@ class Span(NamedTuple):
     epoch: int
     """In which they are played."""
     first: int
-    """Frame of the segment,"""
+    """The first frame, counted in the segment."""
     end: int
-    """and one past the last."""
+    """One past the last frame."""
 
 
 def recordings(headers: Iterable[Path]) -> tuple[list[list[Path]], list[Path]]:

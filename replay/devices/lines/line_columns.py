@@ -35,9 +35,9 @@ class ColumnPicker:
         all for lines of the protocol."""
         self._seen = 0
         self._known: tuple[bytes, ...] | None = None
-        """The latest labels in which columns were looked for, ..."""
+        """The latest labels in which columns were looked for."""
         self._chosen: tuple[list[int] | None, str] = (None, "")
-        """... and what was found: their places, or why there are none."""
+        """The places of the columns among these labels, or why there are none."""
         self.why_not = ""
         """What to do about the latest line that has no such column; empty for nothing."""
 

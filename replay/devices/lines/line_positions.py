@@ -41,9 +41,9 @@ class PositionTracker:
         self._position = -1
         self._sequence: int | None = None
         self._unconfirmed: int | None = None
-        """The number that would confirm another count,"""
+        """The number that would confirm another count."""
         self._unconfirmed_since = 0.0
-        """and when the first of that count came."""
+        """When the first number of that count came."""
         self._deferred: tuple[Reading, int, float] | None = None
         """A reading whose number skips some, its distance from the last one, and its time. The next
         reading shows whether the number was damaged."""

@@ -108,9 +108,9 @@ class LineReader:
         self._line = _line_of(self._leads, decimals=decimals)
         self._columns = ColumnPicker(names, columns)
         self.rejected = 0
-        """Number of lines that are not a reading,"""
+        """Number of lines that are not a reading."""
         self.latest_rejected = b""
-        """and the latest of them, or its beginning."""
+        """The latest of these lines, or its beginning."""
         self._advice = ""
         self._checked = 0
         """Lines with a right checksum, at most `_FORM_LINES`."""

@@ -63,9 +63,9 @@ class TextSource(ABC):
         """Whether no more lines will come."""
         now_s = self._clock()
         self._heard_s = -math.inf
-        """When it sent bytes last,"""
+        """When the device sent bytes last."""
         self._read_s = now_s
-        """and when a sample, or when it was opened."""
+        """When it sent a sample last, or was opened."""
         self._reports = FaultReports(stream, now_s)
 
     @abstractmethod

@@ -38,12 +38,12 @@ SHIPPED_DS1: Final = SHIPPED / "ds1"
 """Holds what is trained as that which ships, on DS1 alone: it has seen no patient of DS2."""
 
 TREES_SHARE: Final = 0.3
-"""Of the logarithms of the probabilities, in a patient whose intervals are even, ..."""
+"""Share of the trees in the logarithms of the probabilities, in a patient with even intervals."""
 
 EVEN: Final = 0.85
 UNEVEN: Final = 0.7
-"""... as they are while the median interval is no less than this part of the 90th percentile. At
-and below the other part, the trees have all of it, and between the two a share in between."""
+"""Median interval over the 90th percentile: intervals are even from `EVEN` on. At `UNEVEN` and
+below the trees have all of the logarithms, and between the two a share in between."""
 
 FIBRILLATES: Final = 0.5
 """Evidence of atrial fibrillation without P waves, natural logarithm of odds, at which half of S

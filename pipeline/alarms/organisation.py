@@ -25,16 +25,16 @@ BEATS: Final = 17
 """As many as an extreme rate is measured over."""
 
 ALIKE: Final = 0.8
-"""Half of the complexes correlate so much with the one before. In extreme tachycardias (true
+"""Correlation of half of the complexes with the one before, at least. In extreme tachycardias (true
 alarms of the 2015 challenge, vfdb, mitdb) the median of the correlation is 0.88 or more in 19 of
 20; in the electrode motion of nstdb, added to six records of mitdb, it is 0.74 at most."""
 
 IRREGULAR: Final = 0.15
-"""An interval that deviates more than this part from the median is irregular, ..."""
+"""An interval that deviates more than this part from the median is irregular."""
 
 REGULAR_SHARE: Final = 0.75
-"""... and so many must not be. One in four allows for missed and ectopic beats; with motion between
-the QRS complexes a third and more are irregular."""
+"""Share of the intervals that must be regular. One in four allows for missed and ectopic beats;
+with motion between the QRS complexes a third and more are irregular."""
 
 _LAG: Final = 4
 """Correlated at up to so many steps, 33 ms, both ways: the detector may take another peak for R."""

@@ -30,9 +30,10 @@ class AlarmSettings:
     heart_rate_hysteresis_bpm: float = 5.0
     """So far back within its limit must any rate come before its alarm ends."""
     tachycardia_beats: int = 5
-    """So many ventricular beats in a row are a ventricular tachycardia ..."""
+    """Ventricular beats in a row that are a ventricular tachycardia, at `tachycardia_bpm` or faster
+    (Challenge 2015; bedside monitors: 3 to 99)."""
     tachycardia_bpm: float = 100.0
-    """... if they come at this rate or faster (Challenge 2015; bedside monitors: 3 to 99 beats)."""
+    """Least rate of a ventricular tachycardia (Challenge 2015)."""
     atrial_fibrillation_delay_s: float = 30.0
     """Atrial fibrillation must have lasted for so long (ESC guidelines: an episode has 30 s)."""
     realarm_s: float = 120.0

@@ -33,14 +33,14 @@ WINDOW_DELAY_S: Final = 0.6
 """A beat is reported when its window is complete; only then is its absence certain."""
 
 UNMONITORED_S: Final = 10.0
-"""A heart that could not be monitored for so long is an alarm of its own."""
+"""A heart that could not be monitored for this long is an alarm of its own."""
 
 WATCHED_S: Final = 6.0
-"""Fibrillation is found in so much uninterrupted signal only (`pipeline.signal.fibrillation`)
-..."""
+"""Uninterrupted signal in which fibrillation can be found (`pipeline.signal.fibrillation`): only
+such a stretch counts as monitored."""
 
 SCATTERED_S: Final = 30.0
-"""... and a heart without such a stretch for so long was not monitored, whatever came between."""
+"""A heart without a stretch of `WATCHED_S` for this long was not monitored."""
 
 SETTLED_S: Final = 1.0
 """Signal shows little so soon after its return: the detector begins, and a QRS may lie in the gap.

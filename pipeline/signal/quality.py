@@ -95,11 +95,12 @@ PLAUSIBLE_MV: Final = 1000.0
 (IEC 60601-2-27), so anything above is a fault of the source or of its unit."""
 
 FLAT_MV: Final = 0.02
-"""A signal that stays within +-10 uV ..."""
+"""A signal is flat while it stays within +-10 uV."""
 
 FLAT_SECONDS: Final = 2.5
-"""... for this long is `Reason.FLAT`. Without noise there is a second of it between two beats at
-40 bpm, so a second would hide a slow heart; what is longer than this is a pause by its own rule."""
+"""A signal that is flat for this long is `Reason.FLAT`. Without noise there is a second of it
+between two beats at 40 bpm, so a second would hide a slow heart; what is longer than this is a
+pause by its own rule."""
 
 MASKED_SHARE: Final = 0.25
 """The stream stops being analysable when more of the last second is masked. An isolated
@@ -110,8 +111,8 @@ RELEASE_SECONDS: Final = 1.0
 with the second over which `MASKED_SHARE` looks back, good signal counts again within 2 s."""
 
 NOISY_SHARE: Final = 0.03
-"""`Reason.NOISE` or `OVERLAID`: the mean deflection above `NOISE_BAND_HZ` stays over this part of
-the span of the patient's usual beats ...
+"""`Reason.NOISE` or `OVERLAID`: for `NOISE_SECONDS` the mean deflection above `NOISE_BAND_HZ` stays
+over this part of the span of the patient's usual beats.
 
 Broad noise of so much is about 18 dB below the QRS, where false alerts on the heart are twice those
 without noise (`monitor evaluate noise`, muscle). It is a ratio because a gain is: the same heart on
@@ -119,8 +120,8 @@ an electrode that gives four times the voltage has four times the noise of its m
 no eight beats are known, the signal's own span of the latest seconds takes the place of theirs."""
 
 NOISE_SECONDS: Final = 1.5
-"""... in every tenth of a second of the last ones, the quietest included. Between two QRS a
-usable ECG has next to nothing there, muscle and electrode noise have much."""
+"""Noise must be in every tenth of a second of this time, the quietest included. Between two QRS a
+usable ECG has next to nothing above `NOISE_BAND_HZ`, muscle and electrode noise have much."""
 
 QUIET_SHARE: Final = 0.02
 """Under this the noise has ended (hysteresis)."""
@@ -135,29 +136,35 @@ below this part of a usual beat's. Noise has three or four times as much in othe
 detector's threshold lies at 0.3 of a beat: with more, every moment could pass for a QRS."""
 
 SMALL_SHARE: Final = 0.25
-"""What has less in the QRS band than this part of the patient's usual beats may be none ..."""
+"""What has less in the QRS band than this part of the patient's usual beats may be none."""
 
 BEATS_PASSED: Final = 8
-"""... and of such ones, and of those found in noise or motion, one in so many is learned from. A
+"""Of beats so small, and of those found in noise or motion, one in this many is learned from. A
 heart that changes in noise is known after about a minute."""
 
+# `Reason.MOTION`: `MOTION_ROWS` measures in a row, each over four seconds, show all of these:
+# 1. Little rest for this patient (`REST_SHARE`), or little rest and odd beats (`MOST_REST`).
+# 2. Few of the slow waves that a heart without rest makes (`WAVES_SHARE`).
+# 3. Deflections at least half as tall as a beat (`MOTION_SHARE`).
+# 4. No pause (`STILL_SECONDS`).
+
 REST_SHARE: Final = 0.62
-"""`Reason.MOTION`: the share of slopes that are flat beside the steepest, over four seconds
-(`pipeline.signal.fibrillation`), is below this part of what is usual in this patient, ..."""
+"""Motion leaves little rest: the share of slopes that are flat beside the steepest
+(`pipeline.signal.fibrillation`) is below this part of what is usual in this patient."""
 
 ALIKE: Final = 0.85
 ODD_BEATS: Final = 4
 MOST_REST: Final = 0.7
-"""... or less than seven tenths of the slopes are flat, and half of the latest eight beats are
-like none of the eight before each: their QRS correlates less than this with any of them. Beats of a
-heart resemble each other, ectopic ones too; what motion makes does not. ..."""
+"""Or: a smaller share than `MOST_REST` is flat, and `ODD_BEATS` of the latest eight beats are like
+none of the eight before each: their QRS correlates less than `ALIKE` with any of them. Beats of a
+heart resemble each other, ectopic ones too; what motion makes does not."""
 
 WAVES_SHARE: Final = 0.58
-"""... And less of the power than this lies where fibrillation, flutter and tachycardias have
-theirs: a heart that does not rest between its beats makes slow waves ..."""
+"""Motion has less of its power than this where fibrillation, flutter and tachycardias have theirs:
+a heart that does not rest between its beats makes slow waves."""
 
 MOTION_SHARE: Final = 0.5
-"""... and it spans at least this part of a usual beat: less is not taken for one ..."""
+"""Motion spans at least this part of a usual beat: less is not taken for one."""
 
 QRS_FLOOR_MV: Final = 0.015
 """Where a tenth of a second has less in the QRS band, a QRS complex of 150 uV (AAMI EC12) would
@@ -166,11 +173,11 @@ So a heart that stands still after a shock is watched, and is no motion."""
 
 STILL_SHARE: Final = 0.1
 STILL_SECONDS: Final = 2.4
-"""... and less than two thirds of the last 3.6 s are still: a tenth of a second is if the QRS band
-has less in it than this part of a usual beat. In a pause nearly all is, ..."""
+"""In motion less than `STILL_SECONDS` of the last 3.6 s are still; in a pause nearly all is. A
+tenth of a second is still if it has less in the QRS band than `STILL_SHARE` of a usual beat."""
 
 MOTION_ROWS: Final = 2
-"""... in so many measures in a row, half a second apart."""
+"""Measures in a row, half a second apart, that must show motion."""
 
 JUMP_MV: Final = 1.5
 JUMP_SHARE: Final = 0.6

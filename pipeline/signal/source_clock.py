@@ -41,10 +41,10 @@ RATE_S: Final = 8.0
 """From so long on the rate is known well enough to call it wrong."""
 
 BURST_SHARE: Final = 0.25
-"""Stamps that advance by less than this part of their signal are of a burst ..."""
+"""Stamps that advance by less than this part of their signal are of a burst, for `BURST_S`."""
 
 BURST_S: Final = 8.0
-"""... unless they do so for so long: then the source is faster than its stated rate."""
+"""Longest burst: beyond it the source is faster than its stated rate."""
 
 OTHER_RATE: Final = 0.1
 """Stamps that leave the line while three quarters of their lags say that the rate is off by more
@@ -64,10 +64,10 @@ _LAGS: Final = 6
 """Fewer lags show no rate."""
 
 _RECENT_S: Final = 0.2
-"""Of the recent stamps one is kept each time so much time has passed, ..."""
+"""One of the recent stamps is kept each time this time has passed."""
 
 _FEW: Final = 9
-"""... and so many at least, however long ago they came."""
+"""Recent stamps that are kept at least, however long ago they came."""
 
 _ENDS: Final = 5
 """Stamps at each end of the stretch over which the rate is measured; their median counts. Odd."""

@@ -26,25 +26,26 @@ from pipeline.signal.segment import FibrillationChange
 from pipeline.signal.segmenter_state import EXPECTED, SegmenterState
 
 BEATS_ON_S: Final = 4.0
-"""So far back a lead must show ..."""
+"""Time within which a lead must show `BEATS_ON` complexes of a heart that beats."""
 
 BEATS_ON: Final = 2
-"""... so many complexes: 30 bpm, and one may be chance. A lead whose waveform fibrillates was
-watched for as long before that is sure, so this costs no time."""
+"""Complexes within `BEATS_ON_S`: 30 bpm, and one may be chance. A lead whose waveform fibrillates
+was watched for as long before that is sure, so this costs no time."""
 
 REPEATED: Final = 0.9
-"""Complexes that are not the usual ones must correlate so much with the one before, ..."""
+"""Least correlation with the one before of complexes that are not the usual ones."""
 
 SPACED_S: Final = 0.5
-"""... and come so long after it: 120 a minute. Waves of fibrillation and flutter come at 150 and
-more, and in a slow one the detector may find every second wave of 240: those are less alike."""
+"""Least time from the one before to such a complex: 120 a minute. Waves of fibrillation and flutter
+come at 150 and more, and in a slow one the detector may find every second wave of 240: those are
+less alike."""
 
 RESUMES_S: Final = 1.5
-"""So long a lead must go on showing beats to end fibrillation that another still shows."""
+"""Time for which a lead must show beats to end fibrillation that another still shows."""
 
 
 _BEHIND_S: Final = 2.0
-"""At most so far from the next sample the leads are compared next."""
+"""Most time between the next sample and where the leads are compared next."""
 
 
 class LeadWaves(State):

@@ -25,10 +25,10 @@ SILENCE_S: Final = 1.0
 """Without numbers, a longer silence is a gap; with them, the tolerance of a plausible number."""
 
 DISORDER_S: Final = 10.0
-"""Numbers that are off by up to so much signal are of lines out of order, ..."""
+"""Numbers that are off by up to this much signal are of lines out of order."""
 
 ANOTHER_COUNT_S: Final = 1.0
-"""... unless the count goes on from there for so long: what was held up comes in a burst."""
+"""Unless the count goes on from there for this long: what was held up comes in a burst."""
 
 
 class PositionTracker:

@@ -49,7 +49,8 @@ _PAGES_AT_ONCE: Final = 4
 
 _TURN_S: Final = 0.25
 _STORE_S: Final = 1.0
-"""While alerts arrive fast, the position is stored not for each of them, but at least so often."""
+"""While alerts arrive fast, the position is stored not for each of them, but at least this
+often."""
 
 
 def endpoint_above(alerts: str, ports: int) -> str:

@@ -45,7 +45,7 @@ LATEST_SAMPLE: Final = 2**62
 """Larger positions are refused, so that sums and differences of two fit into int64."""
 
 BEYOND_END_S: Final = 0.15
-"""A reference may mark a beat so long after the end of the signal, which cuts the beat in two. It
+"""A reference may mark a beat this long after the end of the signal, which cuts the beat in two. It
 counts as a beat at the last sample: within 150 ms a comparison takes both for the same (EC57)."""
 
 _SKIP, _NUM, _SUBTYPE, _CHANNEL, _AUX = 59, 60, 61, 62, 63

@@ -17,7 +17,7 @@ NO_PREFERENCE: Final = len(_PREFERRED_LEADS)
 """The `preference` of a lead that is none of them."""
 MV_PER_UNIT: Final = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
 _LISTED: Final = 16
-"""So many signals are named in a line at most."""
+"""This many signals are named in a line at most."""
 
 
 @dataclass(frozen=True, slots=True)

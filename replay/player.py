@@ -26,7 +26,7 @@ from replay.reader_thread import ThreadedSource
 from replay.source import PacedSource, ReportingSource, Source, SourceInfo, SourceReport
 
 _TICK_S: Final = 0.01
-"""A source that waits for the hub is looked at so often."""
+"""A record that waits for the hub is looked at this often."""
 
 _LEAST_WAIT_S: Final = 0.005
 """What is due of several within this time after each other is sent together."""

@@ -21,10 +21,10 @@ from pipeline.constants import CLASSES, NOTICE
 from pipeline.trends.rates import rates_over
 
 LONGEST_SHOWN: Final = 5
-"""So many of the longest intervals are listed."""
+"""This many of the longest intervals are listed."""
 
 STRIPS_SHOWN: Final = 100
-"""So many alarms of high priority are shown with their strip; of more, the most urgent kinds."""
+"""This many alarms of high priority are shown with their strip; of more, the most urgent kinds."""
 
 _URGENCY: Final = {name: place for place, name in enumerate(KINDS)}
 """The most urgent kind is the first."""

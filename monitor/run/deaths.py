@@ -10,7 +10,7 @@ from pipeline.schema.requests import Died, decode_control_reply
 from pipeline.transport.sockets import Dealer
 
 _REPLY_S: Final = 2.0
-"""A report without a reply for so long is sent again."""
+"""A report without a reply for this long is sent again."""
 
 _MAX_REPORTS: Final = 1_000
 

@@ -31,7 +31,7 @@ from pipeline.schema.public import Alert, Gap, Heartbeat, Received, Status
 
 _RECEIVE_S: Final = 0.1
 _DRAINED_HEARTBEATS: Final = 2
-"""After so many, 250 ms apart, the hub has processed what the source had sent."""
+"""After this many heartbeats, 250 ms apart, the hub has processed what the source had sent."""
 
 
 @dataclass(slots=True)

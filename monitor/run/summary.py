@@ -9,7 +9,7 @@ from monitor.text import lead_words, safe_text
 from pipeline.constants import NOTICE, SCHEMA
 
 _NAMED: Final = 8
-"""So many streams with the same leads are named in the summary."""
+"""This many streams with the same leads are named in the summary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

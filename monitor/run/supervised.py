@@ -16,7 +16,7 @@ FIRST_BACK_OFF_S: Final = 0.1
 LONGEST_BACK_OFF_S: Final = 5.0
 
 _STARTS: Final = 5
-"""A process that is killed before it is ready is started so often."""
+"""Starts of a process that is killed before it is ready."""
 
 
 class Supervised:

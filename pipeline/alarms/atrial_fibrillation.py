@@ -33,10 +33,10 @@ CONTINUES_ABOVE: Final = -0.5
 """Of the evidence, the logarithm of the odds: 0.62 and 0.38 as probabilities."""
 
 MIDDLE_BEATS: Final = kernel.BEATS // 2
-"""So many beats ago lies the middle of what was looked at: there a change is dated."""
+"""The middle of what was looked at lies this many beats ago: a change is dated there."""
 
 UNKNOWN_S: Final = 30.0
-"""Without a beat of which enough is known for so long, nothing is said any more."""
+"""Without a beat of which enough is known for this long, the rhythm is not known."""
 
 DATED_BACK_S: Final = 60.0
 """Of an episode no more than this and the on-delay lies before the beat with which it is certain:

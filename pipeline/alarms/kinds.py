@@ -26,7 +26,7 @@ class Kind(NamedTuple):
     yields_to: tuple[str, ...] = ()
     """It is not raised while one of these is present, and ends when one of these begins."""
     hold_s: float = 0.0
-    """The alarm stays active for so long after its condition: what comes back within this time is
+    """The alarm stays active for this long after its condition: what comes back within this time is
     the same alarm, counted. For conditions that are over in a moment, and would be an alarm each
     time."""
     lethal: bool = False
@@ -34,11 +34,11 @@ class Kind(NamedTuple):
 
 
 EPISODE_S: Final = 10.0
-"""Without another anomalous beat for so long an episode of them has ended: the 10 s that a strip
+"""Without another anomalous beat for this long an episode of them has ended: the 10 s that a strip
 shows, and within which monitors have to announce what happened (ANSI/AAMI EC13)."""
 
 STEADY_S: Final = 10.0
-"""A process that ran for so long runs; one that dies earlier dies again."""
+"""A process that ran for this long runs steadily; one that dies earlier dies again."""
 
 _STOPPED: Final = ("asystole", "ventricular_fibrillation")
 

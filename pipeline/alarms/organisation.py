@@ -37,7 +37,7 @@ REGULAR_SHARE: Final = 0.75
 with motion between the QRS complexes a third and more are irregular."""
 
 _LAG: Final = 4
-"""Correlated at up to so many steps, 33 ms, both ways: the detector may take another peak for R."""
+"""Steps, 33 ms both ways, by which beats are shifted: the detector may take another peak for R."""
 
 _KEPT: Final = 30 + 2 * _LAG
 _FROM: Final = WINDOW_BEFORE_R - 36 - kernel.STEP * _LAG

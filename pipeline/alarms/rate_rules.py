@@ -18,7 +18,7 @@ FAST_BEATS: Final = 17
 """Beats over which an extreme rate is measured (PhysioNet/CinC Challenge 2015, table 1)."""
 
 SLOW_INTERVALS: Final = 2
-"""So many of the intervals between `SLOW_BEATS` beats must be longer than the limit's. One alone,
+"""This many of the intervals between `SLOW_BEATS` beats must be longer than the limit's. One alone,
 among usual ones, is a pause, which has an alarm of its own; two within five beats are no single
 pause any more. Whatever is slow without its longest interval is slow by this rule, too."""
 
@@ -26,7 +26,7 @@ RATE_BEATS: Final = 8
 """The heart rate is the mean over this many RR intervals."""
 
 BRIDGED_S: Final = 10.0
-"""Without a known interval for so long the rules start over: the same time for which a count of
+"""Without a known interval for this long the rules start over: the same time for which a count of
 asystole is carried over a loss of signal, and after which the heart counts as unmonitored."""
 
 

@@ -16,9 +16,9 @@ class AlarmSettings:
     """One set of alarm settings; the defaults are those of adult bedside monitors."""
 
     asystole_s: float = 4.0
-    """No QRS for so long (Challenge 2015; bedside monitors: 3 to 10 s)."""
+    """No QRS for this long (Challenge 2015; bedside monitors: 3 to 10 s)."""
     pause_s: float = 2.5
-    """No QRS for so long is a pause (bedside monitors: 1.5 to 3 s)."""
+    """No QRS for this long is a pause (bedside monitors: 1.5 to 3 s)."""
     extreme_bradycardia_bpm: float = 40.0
     """Below this over five beats (Challenge 2015)."""
     extreme_tachycardia_bpm: float = 140.0
@@ -26,18 +26,18 @@ class AlarmSettings:
     heart_rate_low_bpm: float = 50.0
     heart_rate_high_bpm: float = 120.0
     heart_rate_delay_s: float = 10.0
-    """The rate must have been beyond its limit for so long; a short excursion is no alarm."""
+    """The rate must have been beyond its limit for this long; a short excursion is no alarm."""
     heart_rate_hysteresis_bpm: float = 5.0
-    """So far back within its limit must any rate come before its alarm ends."""
+    """Any rate must come back within its limit by this much before its alarm ends."""
     tachycardia_beats: int = 5
     """Ventricular beats in a row that are a ventricular tachycardia, at `tachycardia_bpm` or faster
     (Challenge 2015; bedside monitors: 3 to 99)."""
     tachycardia_bpm: float = 100.0
     """Least rate of a ventricular tachycardia (Challenge 2015)."""
     atrial_fibrillation_delay_s: float = 30.0
-    """Atrial fibrillation must have lasted for so long (ESC guidelines: an episode has 30 s)."""
+    """Atrial fibrillation must have lasted for this long (ESC guidelines: an episode has 30 s)."""
     realarm_s: float = 120.0
-    """So long after it was acknowledged an alarm whose condition is still there calls again."""
+    """An acknowledged alarm whose condition is still there calls again after this long."""
     off: frozenset[str] = frozenset()
     """Kinds that are not raised."""
     latching: frozenset[str] = LETHAL

@@ -17,7 +17,7 @@ RATE_TOLERANCE: Final = 0.01
 is one of whose lines a larger share cannot be read: each may be a sample that is missing."""
 
 UNREADABLE_S: Final = 10.0
-"""Lines that cannot be read count for so long, in signal."""
+"""Lines that cannot be read count for this long, in signal."""
 
 _MOST_REPORTS: Final = 64
 

@@ -13,14 +13,14 @@ from pipeline.schema.public import Alert
 from pipeline.schema.state import State
 
 STALE_S: Final = 2.0
-"""A source that is not over and has sent nothing for so long is an alarm."""
+"""A source that is not over and has sent nothing for this long is an alarm."""
 
 STARTING_S: Final = 5.0
 """The same before its first sample: an Arduino restarts when its port is opened, and takes two
 seconds."""
 
 NO_SCORER_S: Final = 5.0
-"""Beats have waited for so long without a scorer; one that starts needs some of this time."""
+"""Beats have waited for this long without a scorer; one that starts needs some of this time."""
 
 EXPLAINED_S: Final = 3.0
 """A supervisor reports to a new hub within this time how the one before it ended."""

@@ -21,13 +21,13 @@ from pipeline.scoring.baseline_hold import FAST_RR_S
 from pipeline.scoring.qrs_shape import QrsShape
 
 ODD_BEATS: Final = 2
-"""Up to so many beats in a row that do not look ventricular do not end a tachycardia."""
+"""Up to this many beats in a row that do not look ventricular do not end a tachycardia."""
 
 BETWEEN_S: Final = 1.0
 """A run goes on at 60 bpm or more over a beat that is not named."""
 
 SILENT_S: Final = 3.0
-"""Without any beat for so long a run is over: what follows is another one."""
+"""Without any beat for this long a run is over: what follows is another one."""
 
 _CYCLES: Final = "VNVNVN"
 _BIGEMINY: Final = (_CYCLES, _CYCLES[::-1])

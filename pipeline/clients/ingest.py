@@ -35,16 +35,16 @@ from pipeline.transport.curve import ClientKeys
 logger = logging.getLogger(__name__)
 
 QUEUE_S: Final = 10.0
-"""So much signal of a live source waits for a hub that takes nothing."""
+"""This much signal of a live source waits for a hub that takes nothing."""
 
 SILENCE_S: Final = 0.5
-"""After so long without an answer the client asks for it."""
+"""After this long without an answer the client asks for it."""
 
 BUFFER_BYTES: Final = 8 * 1024 * 1024
 """Limit of the unacknowledged chunks. Older ones are dropped, and would be lost with the hub."""
 
 PATIENCE_S: Final = 5.0
-"""After so long without a hub at the beginning, a warning is logged."""
+"""After this long without a hub at the beginning, a warning is logged."""
 
 _BUSY_S: Final = 4.0
 """Within this time the hub gives up a silent source of the same name."""

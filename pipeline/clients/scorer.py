@@ -39,7 +39,7 @@ _BATCH: Final = 64
 """Beats in a batch of a busy hub."""
 
 PATIENCE_S: Final = 5.0
-"""After so long without a hub at the beginning, a warning is logged."""
+"""After this long without a hub at the beginning, a warning is logged."""
 
 
 def run_worker(

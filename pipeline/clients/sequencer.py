@@ -24,7 +24,7 @@ MOST_HELD: Final = 1_000
 """Live alerts kept while older ones are being fetched; of more, the log has a copy."""
 
 PATIENCE_S: Final = 2.0
-"""After so long without an answer the request was lost with a connection: it is sent again."""
+"""After this long without an answer the request was lost with a connection: it is sent again."""
 
 
 @dataclass(slots=True)

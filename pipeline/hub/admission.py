@@ -45,10 +45,10 @@ MOST_ROOM: Final = 512
 """Room of a stream, however few there are: seven minutes of a heart."""
 
 _TAKEN: Final = 4 * MAX_PENDING
-"""With so many beats in all no stream has more than its room."""
+"""With this many beats in all no stream has more than its room."""
 
 GIVE_UP_S: Final = 10.0
-"""After so long without a useful answer, or with its room full, a device's beats are given up."""
+"""After this long without a useful answer, or with its room full, a device's beats are given up."""
 
 _GIVEN_UP_A_TURN: Final = 256
 

@@ -30,7 +30,7 @@ from pipeline.schema.messages import MAX_BATCH, NO_MEASURES, Ready, ScoreRequest
 from pipeline.scoring.lead_measures import second_rows
 
 STALLED_S: Final = 5.0
-"""Windows have waited for so long without a useful answer: no scorer is working."""
+"""Windows have waited for this long without a useful answer: no scorer is working."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,7 +126,7 @@ class Pointer(msgspec.Struct, frozen=True, array_like=True):
     crc32: Count
     """Over all of them."""
     partitions: Count = 0
-    """Of the topics, when it was taken: streams are spread over so many. 0 is unknown."""
+    """Of the topics, when it was taken: streams are spread over this many. 0 is unknown."""
     rules: str = ""
     """The version of the rules that it follows from."""
 

@@ -26,7 +26,7 @@ UNUSUAL: Final = 0.9
 """A QRS that correlates less with the patient's usual ones is none of them."""
 
 REPEATED: Final = 0.95
-"""The beats of a tachycardia of one focus correlate at least so much with each other."""
+"""The beats of a tachycardia of one focus correlate at least this much with each other."""
 
 LOOKED_AT: Final = kernel.LOOKED_AT
 """Of a QRS that correlates less than this with the usual ones the width is measured, too."""

@@ -22,7 +22,7 @@ from pipeline.schema.state import Shape, State
 from pipeline.signal.kernels import fibrillation as kernel
 
 FIBRILLATION_S: Final = 4.0
-"""So much of it is needed (Challenge 2015, bedside monitors): the four seconds of a measure."""
+"""This much of it is needed (Challenge 2015, bedside monitors): the four seconds of a measure."""
 
 FIBRILLATION_STEP_S: Final = kernel.THIN * kernel.EVERY / SAMPLING_RATE_HZ
 """From one measure to the next."""

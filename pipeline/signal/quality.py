@@ -114,10 +114,11 @@ NOISY_SHARE: Final = 0.03
 """`Reason.NOISE` or `OVERLAID`: for `NOISE_SECONDS` the mean deflection above `NOISE_BAND_HZ` stays
 over this part of the span of the patient's usual beats.
 
-Broad noise of so much is about 18 dB below the QRS, where false alerts on the heart are twice those
-without noise (`monitor evaluate noise`, muscle). It is a ratio because a gain is: the same heart on
-an electrode that gives four times the voltage has four times the noise of its muscles. As long as
-no eight beats are known, the signal's own span of the latest seconds takes the place of theirs."""
+Broad noise of this much is about 18 dB below the QRS, where false alerts on the heart are twice
+those without noise (`monitor evaluate noise`, muscle). It is a ratio because a gain is: the same
+heart on an electrode that gives four times the voltage has four times the noise of its muscles. As
+long as no eight beats are known, the signal's own span of the latest seconds takes the place of
+theirs."""
 
 NOISE_SECONDS: Final = 1.5
 """Noise must be in every tenth of a second of this time, the quietest included. Between two QRS a
@@ -185,12 +186,12 @@ RETURN_MV: Final = 0.15
 RETURN_SECONDS: Final = 4.0
 """`Reason.MOTION`, too: from one half second to the next the line jumped by more than `JUMP_MV`,
 and than this share of a usual beat's span; and it still comes back by more than `RETURN_MV` in half
-a second, when no beat was found for 1.5 s, for so long at most. No heart moves the line so; an
-electrode that comes off does. If the heart has stopped all the same, its asystole is raised 4 s
-after the line is back."""
+a second, when no beat was found for 1.5 s, for `RETURN_SECONDS` at most. No heart moves the line
+so; an electrode that comes off does. If the heart has stopped all the same, its asystole is raised
+4 s after the line is back."""
 
 REST_SECONDS: Final = 4.0
-"""How much of the time rests usually is the median of eight values, one for each so many seconds;
+"""How much of the time rests usually is the median of eight values, one in this many seconds;
 in motion it is learned as much slower as the size of beats in noise."""
 
 NOISE_BAND_HZ: Final = 25.0
@@ -252,7 +253,7 @@ CALM_SHARE: Final = 0.1
 """By how much of its height the signal may move in 8 ms, in the 25 ms before and after a spike."""
 
 BALANCE_SHARE: Final = 0.4
-"""The lower of its flanks has so much of the higher: a QRS complex may begin at its end."""
+"""The lower of its flanks has this much of the higher: a QRS complex may begin at its end."""
 
 
 def filtered_spikes(fs_hz: float) -> tuple[float, ...]:

@@ -65,7 +65,7 @@ _FLUSH: Final = 140 + spikes.LATE
 the detector is behind."""
 
 _EDGE: Final = 5
-"""An R peak nearer to the end than so many samples is none: the signal was not seen to turn."""
+"""An R peak nearer to the end than this many samples is none: the signal was not seen to turn."""
 
 
 _NO_BEATS_OF_ONE: Final = np.empty((0, FIRST_R + 1), dtype=np.int64)

@@ -24,21 +24,21 @@ from pipeline.schema.state import State, field
 from pipeline.signal.sample_times import SampleTimes, SampleTimesState
 
 WINDOW_S: Final = 600.0
-"""The line goes through the stamps of so much signal: with jitter of ±50 ms its end is known to
+"""The line goes through the stamps of this much signal: with jitter of ±50 ms its end is known to
 about one and a half milliseconds, and a clock hardly changes its rate within."""
 
 LINE_S: Final = 60.0
-"""Before so much signal was stamped the nominal rate is the line's slope: jitter would decide."""
+"""Before this much signal was stamped the nominal rate is the line's slope: jitter would decide."""
 
 STEP_S: Final = 1.0
-"""A stamp so far from the line is wrong, or the clock has stepped."""
+"""A stamp this far from the line is wrong, or the clock has stepped."""
 
 STEP_STAMPS: Final = 3
-"""So many wrong ones in a row, agreeing with each other more than with the one before, are a step.
-What drifts is as far from the stamp before it as from the one after."""
+"""This many wrong ones in a row, agreeing with each other more than with the one before, are a
+step. What drifts is as far from the stamp before it as from the one after."""
 
 RATE_S: Final = 8.0
-"""From so long on the rate is known well enough to call it wrong."""
+"""From this long on the rate is known well enough to call it wrong."""
 
 BURST_SHARE: Final = 0.25
 """Stamps that advance by less than this part of their signal are of a burst, for `BURST_S`."""
@@ -58,7 +58,7 @@ MOST_OFF: Final = 50.0
 """Times or part of the stated rate beyond which stamps are no rate, but nonsense."""
 
 _LAG_S: Final = 2.0
-"""A rate is measured over lags of so much time: jitter of 50 ms is a fortieth of it."""
+"""A rate is measured over lags of this much time: jitter of 50 ms is a fortieth of it."""
 
 _LAGS: Final = 6
 """Fewer lags show no rate."""

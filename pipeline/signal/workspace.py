@@ -25,7 +25,7 @@ _FAST_ROW: Final = repetition.THIN * repetition.EVERY
 """Samples from one row of measures to the next."""
 
 _SMALL: Final = 1100
-"""For so many samples, three seconds, arrays are kept from push to push. Rows of them do not lie
+"""For this many samples, three seconds, arrays are kept from push to push. Rows of them do not lie
 whole pages apart: a processor takes accesses to the same place in two pages for one."""
 
 

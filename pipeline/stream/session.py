@@ -24,10 +24,10 @@ from pipeline.stream.strips import Strip, StripRecorder, StripRecorderState
 
 _LONGEST_STRIP: Final = 3_600
 _LATENCIES: Final = 500
-"""So many beats are enough for the 99th percentile of their latencies."""
+"""This many beats are enough for the 99th percentile of their latencies."""
 
 _LAST_SCORES_S: Final = 10.0
-"""A silent stream that is to begin again waits so long for the scores of its last beats."""
+"""A silent stream that is to begin again waits this long for the scores of its last beats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class SystemState:
     """Whether alerts wait for the log."""
     fault: str
     silenced_s: float = 0.0
-    """For so long there will be no sound."""
+    """There will be no sound for this long."""
     recorded: bool = True
     """Whether the log can be written."""
 

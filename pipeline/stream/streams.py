@@ -42,13 +42,13 @@ from pipeline.stream.strips import wants_strip
 logger = logging.getLogger(__name__)
 
 MOST_EPOCHS: Final = 2**32
-"""A source may be ahead by so many at most: none starts over so often."""
+"""A source may be ahead by this many at most: none starts over so often."""
 
 MAX_STREAMS: Final = 256
 """That a hub takes at a time, unless it is given another number."""
 
 FORGOTTEN_S: Final = 600.0
-"""A stream without an end whose source has been silent for so long may give way to another."""
+"""A stream without an end whose source has been silent for this long may give way to another."""
 
 
 class Streams:

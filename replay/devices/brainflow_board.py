@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 COUNT_MODULUS: Final = 256
 SILENT_S: Final = 5.0
-"""After so long without samples a board is opened again."""
+"""After this long without samples a board is opened again."""
 _BUFFERED: Final = 45_000
 """Samples that BrainFlow keeps for a reader that is late."""
 _MV_PER_UV: Final = 1e-3

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONFIRM_S: Final = 1.0
-"""So much signal after a jump shows whether stamps fall back."""
+"""This much signal after a jump shows whether stamps fall back."""
 
 SURE_S: Final = 1.0
 """No program is so late: a jump as long is a loss, or of a clock that was set."""
@@ -30,7 +30,7 @@ FARTHEST_S: Final = 2.0**40
 """Stamps beyond are those of no clock."""
 
 _JITTER_HALVES_S: Final = 60.0
-"""The jitter that was seen is half forgotten after so much signal."""
+"""The jitter that was seen is half forgotten after this much signal."""
 
 
 class Piece(NamedTuple):

@@ -16,7 +16,7 @@ SILENCE_S: Final = 1.0
 """By our clock alone, only a longer silence is a loss."""
 
 AHEAD_S: Final = 1.0
-"""So far ahead of our clock a packet cannot be: its count or its time is wrong."""
+"""A packet cannot be this far ahead of our clock: its count or its time is wrong."""
 
 _BACK_S: Final = 1.0
 """A time that goes back by more is of a clock that was set; by less, it jitters."""
@@ -25,7 +25,7 @@ _LEAK: Final = 1e-3
 """Share by which the device's clock may be slow: what seems late then is not."""
 
 _JITTER_HALVES_S: Final = 60.0
-"""The jitter that was seen is half forgotten after so much signal."""
+"""The jitter that was seen is half forgotten after this much signal."""
 
 
 class PacketPositions:

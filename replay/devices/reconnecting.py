@@ -15,9 +15,9 @@ logger = logging.getLogger(__name__)
 FIRST_RETRY_S: Final = 0.25
 LONGEST_RETRY_S: Final = 5.0
 FAULT_S: Final = 1.0
-"""After so long without a sample its source says why; sooner than the hub raises an alarm."""
+"""After this long without a sample its source says why; sooner than the hub raises an alarm."""
 REPORT_S: Final = 1.0
-"""What cannot be read is reported so often."""
+"""What cannot be read is reported this often."""
 _LONGEST_FAULT: Final = 160
 
 

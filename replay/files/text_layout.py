@@ -21,10 +21,10 @@ _NONE: Final = "\x1f"
 """A delimiter that no text has: one column."""
 
 _LINES: Final = 40
-"""So many rows decide."""
+"""This many rows decide."""
 
 _BEGIN: Final = 5
-"""So many rows in a row are the beginning of a table."""
+"""This many rows in a row are the beginning of a table."""
 
 _NOTHING: Final = frozenset({"", "nan", "na", "n/a", "null", "none", "-", "?"})
 """What stands for an unknown value, in small letters."""

@@ -28,11 +28,11 @@ from replay.leads import MV_PER_UNIT
 _HEAD: Final = 1 << 16
 _LONGEST_LINE: Final = 1 << 14
 STEP: Final = 1 << 12
-"""The beginnings of so many lines are not noted."""
+"""The beginnings of this many lines are not noted."""
 
 _READ: Final = 1 << 22
 _AT_ONCE: Final = 1 << 15
-"""So many lines are split and parsed at a time; their texts take far more memory than numbers."""
+"""This many lines are split and parsed at a time; their texts take far more memory than numbers."""
 
 
 class Table:

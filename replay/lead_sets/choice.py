@@ -24,8 +24,8 @@ from replay.leads import (
 from replay.signal_names import ECG
 
 DEFAULT_LEADS: Final = 3
-"""So many leads are taken at most where none is asked for. Two views of the heart outvote the noise
-of a third electrode; each further one costs as much again, and agrees with these."""
+"""This many leads are taken at most where none is asked for. Two views of the heart outvote the
+noise of a third electrode; each further one costs as much again, and agrees with these."""
 
 ALL: Final = "all"
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from replay.signal_names import plain_name
 
 COMPARED_S: Final = 10
-"""So much signal is compared: some ten beats."""
+"""This much signal is compared: some ten beats."""
 
 _LEAST_MV: Final = 0.1
 """A second in which a lead moves by less is flat, as where it is off: there all leads are alike."""

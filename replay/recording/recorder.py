@@ -51,11 +51,11 @@ _TURNS: Final = 25
 _MOST_ENDING: Final = 1_000
 _RETRY_S: Final = 2.0
 _LEFT_S: Final = 3600.0
-"""A segment of another log to which so long nothing was written belongs to a hub that died."""
+"""A segment of another log that was not written to for this long belongs to a hub that died."""
 
 _CLOSE_S: Final = 3.0
 _LOOK_S: Final = 60.0
-"""The folder is held within its limits so often."""
+"""The folder is held within its limits this often."""
 
 
 def check_folder(folder: Path) -> None:

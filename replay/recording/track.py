@@ -41,15 +41,15 @@ LONGEST_GAP_S: Final = 10.0
 """A longer one is not filled: a new segment begins after it."""
 
 _LATE_BEATS_S: Final = 60.0
-"""A segment ends so long after the next one has begun: beats wait for their scores."""
+"""A segment ends this long after the next one has begun: beats wait for their scores."""
 
 _MOST_NAMES: Final = 1_000
 """That are tried for a segment."""
 
 SEGMENTS_AT_ONCE: Final = 500
 _SEGMENT_EVERY_S: Final = 10.0
-"""So many new segments of a stream, and then one in so many seconds: positions that a source makes
-up must not fill the folder with files."""
+"""New segments of a stream that are begun at once, and seconds to each further one: positions that
+a source makes up must not fill the folder with files."""
 
 
 class TooManySegmentsError(Exception):

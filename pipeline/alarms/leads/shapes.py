@@ -18,10 +18,10 @@ from pipeline.scoring.beat import Beat
 from pipeline.scoring.qrs_shape import LOOKED_AT, QrsShape, as_it_lies, compare
 
 LEARNED: Final = 8
-"""From so many usual beats the template of a lead is known: one or two may be misnamed."""
+"""From this many usual beats the template of a lead is known: one or two may be misnamed."""
 
 STEP: Final = 0.1
-"""By so much the template follows each usual beat: the latest ten count most."""
+"""The template follows each usual beat by this much: the latest ten count most."""
 
 
 class LeadShapesState(State):

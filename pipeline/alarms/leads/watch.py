@@ -16,10 +16,10 @@ from pipeline.signal.quality import Reason
 from pipeline.signal.segment import Segment
 
 KEPT_S: Final = 30.0
-"""So long the events are remembered: alarms ask for the latest seconds."""
+"""Events are remembered for this long: alarms ask for the latest seconds."""
 
 AT_ONCE_S: Final = 0.1
-"""The peaks of one QRS in two leads lie at most so far apart: it lasts little longer."""
+"""The peaks of one QRS in two leads lie at most this far apart: it lasts little longer."""
 
 BEATS: Final = "beats"
 NO_QRS: Final = "no QRS"
@@ -42,7 +42,7 @@ _QUIET: Final = 0
 """Of a lead that does not fibrillate."""
 
 _PRUNED_AT: Final = 64
-"""With so many complexes for each lead, more than `KEPT_S` has of most hearts, the old ones go."""
+"""With this many complexes a lead, more than `KEPT_S` has of most hearts, the old ones go."""
 
 
 def lead_names(names: Sequence[str]) -> list[str]:

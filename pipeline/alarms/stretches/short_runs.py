@@ -21,17 +21,17 @@ from pipeline.scoring.live_score import NOT_EARLY
 RUN_BEATS: Final = 3
 
 CONDUCTED: Final = 0.97
-"""A QRS that correlates so much with a usual one was conducted from the atria, whatever the name of
-the beat. So do 94 % of the normal beats of DS1 and svdb, and of 7345 ventricular ones that are
+"""A QRS that correlates this much with a usual one was conducted from the atria, whatever the name
+of the beat. So do 94 % of the normal beats of DS1 and svdb, and of 7345 ventricular ones that are
 named so six."""
 
 RESEMBLES: Final = 0.7
-"""Each beat of a run correlates at least so much with the one before. Motion of an electrode mostly
-does not; of one focus are beats above 0.95, but the last of a run may be a fusion beat."""
+"""Each beat of a run correlates at least this much with the one before. Motion of an electrode
+mostly does not; of one focus are beats above 0.95, but the last of a run may be a fusion beat."""
 
 UNEVEN: Final = 3.0
-"""One interval of a run may be so many times the other. Those of a complex that is found twice, at
-its R and its T wave, differ by more: the ventricles are refractory so soon after it."""
+"""One interval of a run may be this many times the other. Those of a complex that is found twice,
+at its R and its T wave, differ by more: the ventricles are refractory so soon after it."""
 
 
 def is_named_ventricular(beat: StretchBeat) -> bool:

@@ -45,17 +45,17 @@ from pipeline.scoring.baseline_hold import FIRST_RR_S, WIDE_MS
 from pipeline.scoring.qrs_shape import LOOKED_AT, REPEATED, UNUSUAL, QrsShape
 
 ONE_IN: Final = 5
-"""One beat of so many may differ from the others: a fusion or capture beat, or one misnamed."""
+"""One beat of this many may differ from the others: a fusion or capture beat, or one misnamed."""
 
 ONE_FOCUS_S: Final = 1.5
-"""So long beats that nobody named have to be of one focus: five beats at 160 bpm, and more at
+"""Beats that nobody named have to be of one focus for this long: five beats at 160 bpm, and more at
 higher rates, where the detector may take each beat for two."""
 
 MOST_BEATS: Final = 12
 """The beats that this time can hold: the detector finds one every 200 ms at most."""
 
 DISTINCT: Final = 0.8
-"""The QRS of a tachycardia correlates at most so much with the usual one, in the median. Fast
+"""The QRS of a tachycardia correlates at most this much with the usual one, in the median. Fast
 supraventricular rhythms, whose P waves and ST segments run into the QRS, lie above it."""
 
 WIDER: Final = 1.2
@@ -66,7 +66,7 @@ IRREGULAR: Final = 0.15
 fibrillation half of the intervals do."""
 
 MUCH_ALIKE: Final = 0.9
-"""Named beats that correlate so much with the one before repeat it. In the electrode motion of
+"""Named beats that correlate this much with the one before repeat it. In the electrode motion of
 nstdb, added to six records of mitdb, none of 33 stretches of five named beats has two such pairs
 of its four, or keeps time; in reference rhythms and true alarms 74 of 86 do (vfdb, mitdb, 2015
 challenge). One focus repeats itself better (`REPEATED`)."""

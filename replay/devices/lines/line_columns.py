@@ -20,7 +20,7 @@ _LABEL_END: Final = re.compile(rb"[ \t]*[:=][ \t]*")
 _NUMBER: Final = re.compile(rb"[-+]?[\d.]+|!")
 _PLAIN: Final = re.compile(rb"[-+!@,.\d]*")
 _SETTLED: Final = 10
-"""So many more lines with these columns than with others settle that a device sends them."""
+"""This many more lines with these columns than with others settle that a device sends them."""
 
 
 class ColumnPicker:

@@ -35,18 +35,19 @@ TIME_MODULUS: Final = 1 << 32
 MAX_LINE_BYTES: Final = 400
 """Twelve leads with decimals, or what a sketch prints for a plotter."""
 _FORM_LINES: Final = 10
-"""So many more lines with a number than without, or the other way about, settle which form a device
-sends: damage makes one line of the other form, hardly ten."""
+"""This many more lines with a number than without, or the other way about, settle which form a
+device sends: damage makes one line of the other form, hardly ten."""
 
 _FALL: Final = 3
-"""A number that falls weighs so much, one that rises 1 against it: a quarter of all fall where none
+"""Weight of a number that falls, against 1 of one that rises: a quarter of all fall where none
 is a count. A restart, damage or disorder make single ones fall."""
 
 _FALLEN: Final = 30
-"""So much weight of falling numbers shows that they are values: some tenths of a second of ECG."""
+"""This much weight of falling numbers shows that they are values: some tenths of a second of
+ECG."""
 
 _COUNTED: Final = 250
-"""So many numbers that rise in a row are a count again; no ECG rises for so long."""
+"""This many numbers that rise in a row are a count again; no ECG rises for this long."""
 
 _OF_NUMBERS: Final = re.compile(rb"[-!,\d]*\d[-!,\d]*")
 """A line that is made like a reading."""

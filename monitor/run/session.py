@@ -193,7 +193,7 @@ def _wait_for_heartbeat(subscriber: Subscriber, system: System) -> None:
 
 
 class _Drain:
-    """Progress of a run that was told to end: first the source ends, then nothing is pending."""
+    """Progress of a run that a signal ends: first the source ends, then nothing is pending."""
 
     def __init__(self) -> None:
         self._begun = False

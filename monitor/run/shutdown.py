@@ -18,11 +18,11 @@ DRAIN_S: Final = 3.25
 _CLOSE_S: Final = 0.75
 """The longest time, afterwards, for a process to end by itself: five seconds in all."""
 
-_OUTPUT_S: Final = 0.25
-"""Period of checks whether stdout is blocked while a run that a signal has ended writes to it."""
-
 _NORMAL_CLOSE_S: Final = 5.0
 """The same in a run that no signal has ended."""
+
+_OUTPUT_S: Final = 0.25
+"""Period of checks whether stdout is blocked while a run that a signal has ended writes to it."""
 
 
 class Shutdown:

@@ -1,7 +1,7 @@
-"""The same work for many things, in several processes, with the results in order.
+"""The same work for many items, in several processes, with the results in order.
 
 The processes are forked, so what this one has loaded and compiled is there at once; call it before
-any thread starts. Each is given one thing at a time, and no more than `_AHEAD` a process are done
+any thread starts. Each is given one item at a time, and no more than `_AHEAD` a process are done
 ahead of the one whose result is due, so the memory that results take is bounded. The processes end
 with this one, however it ends: each sees that its pipe is closed.
 """
@@ -59,17 +59,17 @@ def records_progress() -> Progress:
 
 
 @contextmanager
-def in_order(work: Callable[[T], R], things: Sequence[T], jobs: int) -> Iterator[Iterator[R]]:
-    """Give an iterator over ``work`` of each thing, in order, from ``jobs`` processes.
+def in_order(work: Callable[[T], R], items: Sequence[T], jobs: int) -> Iterator[Iterator[R]]:
+    """Give an iterator over ``work`` of each item, in order, from ``jobs`` processes.
 
-    For one, there is none but this one. The iterator raises what ``work`` raised, in its turn, and
-    `MonitorError` if a process died.
+    With one job this process does the work. The iterator raises what ``work`` raised, in its turn,
+    and `MonitorError` if a process died.
     """
-    jobs = min(jobs, len(things)) if sys.platform == "linux" else 1
+    jobs = min(jobs, len(items)) if sys.platform == "linux" else 1
     if jobs <= 1:
-        yield map(work, things)
+        yield map(work, items)
         return
-    workers = _Workers(work, things, jobs)
+    workers = _Workers(work, items, jobs)
     try:
         yield workers.results()
     finally:
@@ -78,7 +78,7 @@ def in_order(work: Callable[[T], R], things: Sequence[T], jobs: int) -> Iterator
 
 @dataclass(frozen=True, slots=True)
 class _Done(Generic[R]):
-    """What became of one thing."""
+    """What became of one item."""
 
     result: R | None
     error: Exception | None = None
@@ -87,12 +87,12 @@ class _Done(Generic[R]):
 class _Workers(Generic[T, R]):
     """The processes."""
 
-    def __init__(self, work: Callable[[T], R], things: Sequence[T], jobs: int) -> None:
-        self._things = things
+    def __init__(self, work: Callable[[T], R], items: Sequence[T], jobs: int) -> None:
+        self._items = items
         self._next = 0
-        """The thing to hand out next,"""
+        """Index of the item to hand out next."""
         self._due = 0
-        """and the one whose result is due."""
+        """Index of the item whose result is due."""
         self._idle: list[Connection] = []
         self._busy: dict[Connection, int] = {}
         self._processes: list[BaseProcess] = []
@@ -100,7 +100,7 @@ class _Workers(Generic[T, R]):
         for _ in range(jobs):
             ours, theirs = context.Pipe()
             others = [*self._idle, ours]
-            process = context.Process(target=_serve, args=(work, things, theirs, others))
+            process = context.Process(target=_serve, args=(work, items, theirs, others))
             try:
                 process.start()
             except BaseException:
@@ -113,7 +113,7 @@ class _Workers(Generic[T, R]):
     def results(self) -> Iterator[R]:
         """Yield the results in order."""
         done: dict[int, _Done[R]] = {}
-        while self._due < len(self._things):
+        while self._due < len(self._items):
             self._hand_out()
             while self._due in done:
                 one = done.pop(self._due)
@@ -122,12 +122,12 @@ class _Workers(Generic[T, R]):
                 self._due += 1
                 yield cast(R, one.result)
                 self._hand_out()
-            if self._due < len(self._things):
+            if self._due < len(self._items):
                 self._receive(done)
 
     def _hand_out(self) -> None:
         most = self._due + _AHEAD * len(self._processes)
-        while self._idle and self._next < min(len(self._things), most):
+        while self._idle and self._next < min(len(self._items), most):
             connection = self._idle.pop()
             self._busy[connection] = self._next
             with _killed_is_an_error():
@@ -164,7 +164,7 @@ def _killed_is_an_error() -> Iterator[None]:
 
 
 def _serve(
-    work: Callable[[T], R], things: Sequence[T], asked: Connection, others: Sequence[Connection]
+    work: Callable[[T], R], items: Sequence[T], asked: Connection, others: Sequence[Connection]
 ) -> None:
     """Do what is asked for until nobody asks any more; runs in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this one
@@ -175,7 +175,7 @@ def _serve(
         while True:
             at = asked.recv()
             try:
-                done = _Done(work(things[at]))
+                done = _Done(work(items[at]))
             except Exception as error:
                 done = _Done(None, error)
             asked.send(done)

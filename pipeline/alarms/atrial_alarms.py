@@ -23,7 +23,7 @@ class AtrialAlarms:
         """Raise alarms in ``machine``.
 
         Raises:
-            SnapshotError: the state is none that the kernel may trust.
+            SnapshotError: the state is not one that the kernel can trust.
         """
         self._machine = machine
         self._rhythm = AtrialRhythm(settings, fs_hz, state)

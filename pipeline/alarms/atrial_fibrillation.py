@@ -143,7 +143,7 @@ class AtrialBeats(State):
         )
 
     @property
-    def possible(self) -> bool:
+    def is_consistent(self) -> bool:
         """Whether the kernel may trust the places in it."""
         at, count = self.counters[[kernel.AT, kernel.COUNT]].tolist()
         return bool(0 <= at < kernel.BEATS and 0 <= count <= kernel.BEATS)
@@ -247,7 +247,7 @@ class AtrialRhythm:
         """Continue from ``state``, or start over.
 
         Raises:
-            SnapshotError: the state is none that the kernel may trust.
+            SnapshotError: the state is not one that the kernel can trust.
         """
         self.evidence = math.nan
         """Of the latest beat that was taken in; NaN where too little was known. In no state: it
@@ -257,7 +257,7 @@ class AtrialRhythm:
         self.turns: list[tuple[int, bool]] = []
         """Where fibrillation began (true) or ended, for whoever takes it; in no state either."""
         self.state = state or AtrialState.fresh()
-        if not (self.state.leads and all(of_lead.possible for of_lead in self.state.leads)):
+        if not (self.state.leads and all(of_lead.is_consistent for of_lead in self.state.leads)):
             raise SnapshotError("state of beats whose places are out of range")
         self._delay = round(settings.atrial_fibrillation_delay_s * fs_hz)
         self._dated_back = self._delay + round(DATED_BACK_S * fs_hz)

@@ -82,7 +82,7 @@ class BeatAlarms:
         """Raise alarms in ``machine``; continue from ``state``, or begin.
 
         Raises:
-            SnapshotError: the state is none of such rules.
+            SnapshotError: the state does not fit these leads.
         """
         self.state = state = state or BeatAlarmsState.fresh(len(leads))
         if not state.shapes.fits(len(leads)) or any(len(one) != len(leads) for one in state.said):

@@ -71,7 +71,7 @@ class SignalAlarms:
         """Raise alarms in ``machine``, of a stream of ``leads``.
 
         Raises:
-            SnapshotError: the state is none of such rules.
+            SnapshotError: the state does not fit these leads.
         """
         self.state = state
         self.machine = machine

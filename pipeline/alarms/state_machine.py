@@ -122,7 +122,7 @@ class AlarmStateMachine:
     def update(self, name: str, sample: int, reason: str, **facts: Any) -> list[Alert]:
         """Return an alert with a new reason and other ``facts`` of an active alarm, in its state.
 
-        None if it is not active.
+        There is none if the alarm is not active.
         """
         alarm = self.state.alarms.get(name)
         if alarm is None:
@@ -131,7 +131,7 @@ class AlarmStateMachine:
         return [self._follow(alarm, alarm.alert.state, sample, **changes)]
 
     def call_again(self, name: str, sample: int) -> list[Alert]:
-        """Let an acknowledged alarm whose condition is still present call again."""
+        """Return the alert by which an acknowledged alarm calls again: its condition goes on."""
         reason = f"still there {self._settings.realarm_s:g} s after acknowledgement"
         return [self._follow(self.state.alarms[name], "on", sample, reason=reason)]
 

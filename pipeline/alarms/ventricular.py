@@ -74,8 +74,8 @@ class VentricularRhythmState(State):
     """How many beats of the run are named ventricular."""
 
     @property
-    def possible(self) -> bool:
-        """Whether the counts are those of the beats of the run."""
+    def is_consistent(self) -> bool:
+        """Whether the counts fit the beats of the run."""
         return (
             len(self.run) == min(self.length, _MOST_BEATS)
             and all(a < b for a, b in pairwise(self.run))
@@ -93,10 +93,10 @@ class VentricularRhythm:
         """Continue from ``state``, or start over.
 
         Raises:
-            SnapshotError: the state is none that a rhythm leaves behind.
+            SnapshotError: the state is not consistent.
         """
         self.state = state or VentricularRhythmState()
-        if not self.state.possible:
+        if not self.state.is_consistent:
             raise SnapshotError("state of a run that does not have its beats")
         self._settings = settings
         self._fs_hz = fs_hz

@@ -148,7 +148,7 @@ class BeatFeatures:
         """Continue from ``state``, or begin.
 
         Raises:
-            SnapshotError: the state is none that the kernel may trust.
+            SnapshotError: the state is not one that the kernel can trust.
         """
         self.state = state or BeatFeaturesState.fresh()
         counters = self.state.counters

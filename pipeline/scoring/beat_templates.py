@@ -67,7 +67,7 @@ class BeatTemplates:
         """Continue from ``state``, or begin.
 
         Raises:
-            SnapshotError: the state is none that the kernel may trust.
+            SnapshotError: the state is not one that the kernel can trust.
         """
         self.state = state = state or BeatTemplatesState.fresh()
         if not 0 <= state.known <= MAX_TEMPLATES:

@@ -210,7 +210,7 @@ class LiveScore:
         """Continue from ``state``, or begin.
 
         Raises:
-            SnapshotError: the state is none that the kernels may trust.
+            SnapshotError: the state is not one that the kernels can trust.
         """
         self.state = state = state or LiveScoreState.fresh()
         self._config = config

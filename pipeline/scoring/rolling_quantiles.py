@@ -40,7 +40,7 @@ def series_of(state: RollingState) -> Series:
     """Return the series that continue from ``state``.
 
     Raises:
-        SnapshotError: the state is none that a kernel may trust.
+        SnapshotError: the state is not one that a kernel can trust.
     """
     kept, place = state.counters.T
     if (kept < 0).any() or (kept > _SIZES).any() or (place < 0).any() or (place >= _SIZES).any():

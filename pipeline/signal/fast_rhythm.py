@@ -104,7 +104,7 @@ class FastRhythmState(State):
         return bool(self.counts[kernel.ACTIVE])
 
     @property
-    def sound(self) -> bool:
+    def is_consistent(self) -> bool:
         """Whether the kernel may trust the places and counts of a state that was read."""
         count, at, since, filled = self.counters.tolist()
         thinned = count // kernel.THIN

@@ -147,7 +147,7 @@ class FibrillationState(State):
         return bool(self.counts[kernel.ACTIVE])
 
     @property
-    def sound(self) -> bool:
+    def is_consistent(self) -> bool:
         """Whether the kernel may trust the places and counts of a state that was read."""
         count, at, since, filled = self.counters[: kernel.LOST].tolist()
         thinned, row = count // kernel.THIN, kernel.THIN * kernel.EVERY

@@ -87,7 +87,7 @@ class Segmenter:
 
         Raises:
             ValueError: the rate is outside 50 to 10,000 Hz.
-            SnapshotError: the state is none of such a stream.
+            SnapshotError: the state does not fit this stream.
         """
         lowest, highest = SAMPLING_RATE_LIMITS_HZ
         if not lowest <= fs_hz <= highest:

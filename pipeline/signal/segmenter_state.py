@@ -74,9 +74,9 @@ class SegmenterState(State):
             self.leads
             and self.pending.shape[1] == FIRST_R + len(self.leads)
             and self._positions_agree(rate)
-            and all(lead.sound(rate, expected, done) for lead in self.leads)
-            and self.agreement.sound(len(self.leads), done)
-            and self.rhythms.sound(self.leads)
+            and all(lead.is_consistent(rate, expected, done) for lead in self.leads)
+            and self.agreement.is_consistent(len(self.leads), done)
+            and self.rhythms.is_consistent(self.leads)
         ):
             raise SnapshotError("state of a segmenter whose numbers no signal leaves behind")
 

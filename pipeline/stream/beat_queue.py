@@ -56,7 +56,7 @@ class BeatQueue:
         """Continue from ``state``; scored and refused windows are counted in ``counters``.
 
         Raises:
-            SnapshotError: the state holds a beat that is none of ``stream``, or one with values
+            SnapshotError: the state holds a beat that does not belong to ``stream``, or has values
                 that are not finite.
         """
         self.state = state

@@ -139,7 +139,7 @@ class StreamSession:
         ``lead`` is the name of its lead, or of the first of several ``leads``.
 
         Raises:
-            SnapshotError: the state is none of this program's.
+            SnapshotError: the state is not one that this program writes.
         """
         self.state = state or SessionState(
             stream.state, StripRecorderState.fresh(len(stream.leads)), lead, leads=list(leads)

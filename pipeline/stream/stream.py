@@ -84,7 +84,7 @@ class Stream:
         """Begin at ``first_sample`` of ``epoch``, or continue from ``state``.
 
         Raises:
-            SnapshotError: the state is none of a stream that is begun this way.
+            SnapshotError: the state does not fit a stream that begins this way.
         """
         self.name = name
         self.fs_hz = fs_hz
@@ -99,7 +99,7 @@ class Stream:
         self._alarms = StreamAlarms(name, fs_hz, settings, state.alarms, self.leads)
         if not len(leads) == len(state.segmenter.leads) == len(state.features):
             raise SnapshotError(f"state of {len(state.segmenter.leads)} leads, not {len(leads)}")
-        if not state.alarms.signal.leads_fibrillation.sound(state.segmenter, fs_hz):
+        if not state.alarms.signal.leads_fibrillation.is_consistent(state.segmenter, fs_hz):
             raise SnapshotError("state of fibrillation that no lead sees")
         self._features = [BeatFeatures(of_lead) for of_lead in state.features]
         self.beats = BeatQueue(name, config, clock, state.counters, state.beats)

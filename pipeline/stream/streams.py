@@ -128,7 +128,7 @@ class Streams:
         """Return a session that continues from ``state``.
 
         Raises:
-            SnapshotError: the state is none of such a stream.
+            SnapshotError: the state does not fit this stream.
             ValueError: no stream has such a rate.
         """
         if len(set(state.lead_names)) < len(state.lead_names) or len(state.leads) > MOST_LEADS:

@@ -156,7 +156,7 @@ class StripRecorder:
         return Strip(self.epoch, begin, self._ring.between(begin, end))
 
     def published(self, begin: int, end: int, at: int) -> SignalStrip:
-        """Return what is kept between two positions, for others; ``at`` is where it is about."""
+        """Return what is kept between two positions, to be published; its lead is in use ``at``."""
         lead = next((lead for since, lead in reversed(self.state.used) if since <= at), 0)
         return public_strip(self._stream, self.signal(begin, end), self._leads, lead)
 

@@ -76,7 +76,7 @@ class EpochTrends(State):
     before_at: int = 0
     """Where the last of these intervals ends."""
 
-    def possible(self, fs_hz: float) -> bool:
+    def is_consistent(self, fs_hz: float) -> bool:
         """Whether these are the minutes and the beats of an epoch."""
         room, n = len(self.samples), self.count
         if not (0 <= n <= room > 0 and len(self.rr_s) == len(self.codes) == room):
@@ -138,9 +138,9 @@ class Trends:
         """Continue from ``state``; ``utc`` says when a sample of an epoch was taken, if known.
 
         Raises:
-            SnapshotError: the state is none of such minutes.
+            SnapshotError: the state is not consistent.
         """
-        if not (state.epochs and all(one.possible(fs_hz) for one in state.epochs)):
+        if not (state.epochs and all(one.is_consistent(fs_hz) for one in state.epochs)):
             raise SnapshotError("state of minutes without their beats")
         self.state = state
         self._stream = stream

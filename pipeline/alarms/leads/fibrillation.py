@@ -76,11 +76,11 @@ class LeadsFibrillationState(State):
         """Return the state before the first sample of so many leads."""
         return cls([LeadWaves() for _ in range(leads if leads > 1 else 0)])
 
-    def sound(self, segmenter: SegmenterState, fs_hz: float) -> bool:
-        """Return whether this can be what leads in such a state have said.
+    def is_consistent(self, segmenter: SegmenterState, fs_hz: float) -> bool:
+        """Return whether the leads are in the state that their segmenter has them in.
 
-        A lead that fibrillates, as only this state had it, would do so for ever; leads that are
-        compared next at another time would never be, or until then.
+        A lead that fibrillated in this state alone would do so for ever; leads whose next
+        comparison lies far from the next sample would be compared much later, or never.
         """
         if not self.waves:
             return True
@@ -104,7 +104,7 @@ class LeadsFibrillation:
         """Continue from ``state``, with what else is known of the leads and of the latest beats.
 
         Raises:
-            SnapshotError: the state is none of so many leads.
+            SnapshotError: the state has another number of leads.
         """
         n = len(watch.names) if len(watch.names) > 1 else 0
         if len(state.waves) != n or len(state.beats_at) > BEATS:

@@ -89,7 +89,7 @@ class LeadWatch:
         """Continue from ``state``, or start over.
 
         Raises:
-            SnapshotError: the state is none of so many leads.
+            SnapshotError: the state has another number of leads.
         """
         self.names = lead_names(names)
         self.state = state = state or LeadWatchState.fresh(len(names))

@@ -110,7 +110,7 @@ class AgreementState(State):
         self.shown = self.shown[:0]
         self.counters[[kernel.LAST_R, kernel.BETTER_FOR]] = last_r, 0
 
-    def sound(self, leads: int, done: int) -> bool:
+    def is_consistent(self, leads: int, done: int) -> bool:
         """Return whether the kernel may trust places and numbers of a state that was read.
 
         Also whether no number would leave the stream deaf for ever.

@@ -228,7 +228,7 @@ class LeadState(State):
             fast.counters, fast.counts,
         )  # fmt: skip
 
-    def sound(self, rate: Resampling, expected: int, done: int) -> bool:
+    def is_consistent(self, rate: Resampling, expected: int, done: int) -> bool:
         """Return whether this can be the state of a lead of such a ``rate``.
 
         The kernels do not look whether an index lies within its array, nor a code among those of
@@ -322,8 +322,8 @@ class LeadState(State):
             and self.recent.max() <= 1
             and watch[slots.MASKED] == self.recent.sum()
             and self.tail_codes.max() <= max(Reason)
-            and self.fibrillation.sound
-            and self.fast_rhythm.sound
+            and self.fibrillation.is_consistent
+            and self.fast_rhythm.is_consistent
         )
 
     def begin_segment(

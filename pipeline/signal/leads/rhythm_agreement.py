@@ -39,7 +39,7 @@ class RhythmAgreementState(State):
         """Return the state before the first sample."""
         return cls([LeadRhythm() for _ in range(leads)])
 
-    def sound(self, leads: Sequence[LeadState]) -> bool:
+    def is_consistent(self, leads: Sequence[LeadState]) -> bool:
         """Return whether this can be what leads in such a state have said.
 
         A lead whose rhythm is too fast, as only this state had it, would go on for ever.

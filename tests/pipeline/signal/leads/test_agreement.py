@@ -94,7 +94,7 @@ def test_decisions_equal_the_reference_however_the_record_is_cut(
     for k, lead in enumerate(expected.leads):
         known = (lead.sensitivity, lead.false, lead.offset, lead.learned)
         np.testing.assert_allclose(state.record[k], known, atol=1e-9)
-    assert state.sound(leads, filtered.shape[1])
+    assert state.is_consistent(leads, filtered.shape[1])
 
 
 def pair(seconds: int) -> tuple[NDArray[np.float32], NDArray[np.uint8], list[int]]:

@@ -31,7 +31,7 @@ from pipeline.schema.public import Alert
 from pipeline.schema.state import State, field
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import Verdict
-from pipeline.scoring.qrs_shape import LOOKED_AT, QrsShape
+from pipeline.scoring.qrs_shape import AS_USUAL, QrsShape
 from pipeline.signal.quality import Reason
 
 VENTRICULAR: Final = 0.5
@@ -234,4 +234,4 @@ def _word(shape: QrsShape, reason: Reason) -> str:
         return WORDS.get(reason, reason.text)
     if math.isnan(shape.likeness):
         return "beats"
-    return "unusual QRS" if shape.likeness < LOOKED_AT else "usual QRS"
+    return "unusual QRS" if shape.likeness < AS_USUAL else "usual QRS"

@@ -17,12 +17,13 @@ from typing import Annotated, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.alarms.rate_rules import FAST_BEATS
 from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.schema.state import Shape, State, field
 from pipeline.signal.kernels.alarms import organisation as kernel
 
-BEATS: Final = 17
-"""As many as an extreme rate is measured over."""
+BEATS: Final = FAST_BEATS
+"""Beats that are compared: those over which an extreme rate is measured."""
 
 ALIKE: Final = 0.8
 """Correlation of half of the complexes with the one before, at least. In extreme tachycardias (true

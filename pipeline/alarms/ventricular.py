@@ -14,7 +14,12 @@ import numpy as np
 
 from pipeline.alarms.settings import RANGES, AlarmSettings
 from pipeline.alarms.stretches.short_runs import RUN_BEATS, are_even, is_named_ventricular, is_run
-from pipeline.alarms.stretches.tachycardia import BEFORE, MOST_BEATS, StretchBeat, tachycardia_of
+from pipeline.alarms.stretches.tachycardia import (
+    BEFORE,
+    ONE_FOCUS_BEATS,
+    StretchBeat,
+    tachycardia_of,
+)
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import FAST_RR_S
@@ -34,8 +39,8 @@ _BIGEMINY: Final = (_CYCLES, _CYCLES[::-1])
 """Bigeminy: three cycles."""
 
 
-_MOST_BEATS: Final = int(RANGES["tachycardia_beats"][1])
-"""Of a run, remembered one by one: no tachycardia is defined by more."""
+_RUN_KEPT: Final = int(RANGES["tachycardia_beats"][1])
+"""Beats of a run that are remembered one by one: no tachycardia is defined by more."""
 
 
 class RhythmChange(NamedTuple):
@@ -55,7 +60,7 @@ class VentricularRhythmState(State):
     """All memory of a `VentricularRhythm`."""
 
     run: list[int] = field(default_factory=list)
-    """Samples of the latest beats of the run so far, `_MOST_BEATS` at most."""
+    """Samples of the latest beats of the run so far, `_RUN_KEPT` at most."""
     length: int = 0
     """How many beats the run has."""
     odd: int = 0
@@ -77,7 +82,7 @@ class VentricularRhythmState(State):
     def is_consistent(self) -> bool:
         """Whether the counts fit the beats of the run."""
         return (
-            len(self.run) == min(self.length, _MOST_BEATS)
+            len(self.run) == min(self.length, _RUN_KEPT)
             and all(a < b for a, b in pairwise(self.run))
             and 0 <= self.named <= self.length
             and (self.length > 0 or not self.tachycardia)
@@ -152,7 +157,7 @@ class VentricularRhythm:
             sample, rr_s, ventricular, shape or QrsShape(), doubtful, list(in_leads), list(found_in)
         )
         state.beats.append(beat)
-        del state.beats[: -max(self._settings.tachycardia_beats + BEFORE, MOST_BEATS)]
+        del state.beats[: -max(self._settings.tachycardia_beats + BEFORE, ONE_FOCUS_BEATS)]
         if not state.tachycardia and (beats := self._tachycardia()):
             changes.append(self._begin_tachycardia(beats))
         elif self._belongs(beat):
@@ -185,7 +190,7 @@ class VentricularRhythm:
         samples = [beat.sample for beat in state.beats[-beats:]]
         before = [at for at in state.run if at < samples[0]]
         state.length += beats - (len(state.run) - len(before))
-        state.run = [*before, *samples][-_MOST_BEATS:]
+        state.run = [*before, *samples][-_RUN_KEPT:]
         state.odd, state.between, state.tachycardia = 0, None, True
         return self._found("ventricular_tachycardia", True, samples[-1], beats)
 
@@ -204,7 +209,7 @@ class VentricularRhythm:
             changes += self._end_run(sample)
         grown = [sample] if state.between is None else [state.between, sample]
         state.run.extend(grown)
-        del state.run[:-_MOST_BEATS]
+        del state.run[:-_RUN_KEPT]
         state.length += len(grown)
         state.named += named
         state.odd, state.between = 0, None

@@ -28,8 +28,8 @@ UNUSUAL: Final = 0.9
 REPEATED: Final = 0.95
 """The beats of a tachycardia of one focus correlate at least this much with each other."""
 
-LOOKED_AT: Final = kernel.LOOKED_AT
-"""Of a QRS that correlates less than this with the usual ones the width is measured, too."""
+AS_USUAL: Final = kernel.AS_USUAL
+"""Least correlation of a QRS that is as usual with a usual one; of others the width is measured."""
 
 
 class QrsShape(State, eq=True):
@@ -72,9 +72,9 @@ def compare(
     return shape_of(shape)
 
 
-def as_it_lies(window: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def likeness_unshifted(window: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Return the correlation of the QRS of two windows, float32[320] each, without a lag."""
-    return kernel.as_it_lies(window, other)
+    return kernel.likeness_unshifted(window, other)
 
 
 def likeness(window: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -20,7 +20,7 @@ from pipeline.scoring.live_score import (
     LiveScoreConfig,
     Scale,
 )
-from pipeline.scoring.qrs_shape import as_it_lies, compare
+from pipeline.scoring.qrs_shape import compare, likeness_unshifted
 from pipeline.signal.kernels import sampling
 from pipeline.signal.ring import SignalRing, SignalRingState
 from pipeline.signal.samples import SampleBlock
@@ -54,7 +54,7 @@ def compile_kernels() -> None:
         without_p_waves(of_atria.evidence()[0], 0.0)
         Organisation().take(window).median_likeness()
         compare(window, window[None], window)
-        as_it_lies(window, window)
+        likeness_unshifted(window, window)
         rr_s, usable = np.full(1, 0.8), np.ones(1, dtype=np.bool_)
         measure_beats([BeatFeatures()], rr_s, window[None, None], usable[None], _FIRST_LEAD, rr_s)
         SignalRing(SignalRingState.fresh(1, WINDOW_SAMPLES)).place(0, 0, window[None])

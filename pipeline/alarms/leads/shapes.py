@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.schema.state import Shape, State, field
 from pipeline.scoring.beat import Beat
-from pipeline.scoring.qrs_shape import LOOKED_AT, QrsShape, as_it_lies, compare
+from pipeline.scoring.qrs_shape import AS_USUAL, QrsShape, compare, likeness_unshifted
 
 LEARNED: Final = 8
 """From this many usual beats the template of a lead is known: one or two may be misnamed."""
@@ -79,7 +79,7 @@ class LeadShapes:
             self._shape(lead, window, beat) if usable else QrsShape()
             for lead, (window, usable) in enumerate(zip(beat.in_leads, beat.usable_in, strict=True))
         ]
-        usual = learns and shapes[beat.lead].likeness >= LOOKED_AT
+        usual = learns and shapes[beat.lead].likeness >= AS_USUAL
         for lead, (window, usable) in enumerate(zip(beat.in_leads, beat.usable_in, strict=True)):
             state.before[lead] = window if usable else 0.0
             if usable and usual:
@@ -91,11 +91,11 @@ class LeadShapes:
         known = state.learned[lead] >= LEARNED
         if lead == beat.lead and beat.verdict is not None:
             its = beat.verdict.shape
-            if its.likeness >= LOOKED_AT or not known:
+            if its.likeness >= AS_USUAL or not known:
                 return its
             if not math.isnan(its.likeness):
-                here = as_it_lies(window, state.usual[lead])
-                return QrsShape(likeness=here) if here >= LOOKED_AT else its
+                here = likeness_unshifted(window, state.usual[lead])
+                return QrsShape(likeness=here) if here >= AS_USUAL else its
         if not known:
             return QrsShape()
         before = state.before[lead]

@@ -42,7 +42,7 @@ from typing import Final
 
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import FIRST_RR_S, WIDE_MS
-from pipeline.scoring.qrs_shape import LOOKED_AT, REPEATED, UNUSUAL, QrsShape
+from pipeline.scoring.qrs_shape import AS_USUAL, REPEATED, UNUSUAL, QrsShape
 
 ONE_IN: Final = 5
 """One beat of this many may differ from the others: a fusion or capture beat, or one misnamed."""
@@ -51,7 +51,7 @@ ONE_FOCUS_S: Final = 1.5
 """Beats that nobody named have to be of one focus for this long: five beats at 160 bpm, and more at
 higher rates, where the detector may take each beat for two."""
 
-MOST_BEATS: Final = 12
+ONE_FOCUS_BEATS: Final = 12
 """The beats that this time can hold: the detector finds one every 200 ms at most."""
 
 DISTINCT: Final = 0.8
@@ -102,7 +102,7 @@ class StretchBeat(State):
     @property
     def is_foreign(self) -> bool:
         """Whether the QRS is not one of the patient's own, by its shape or by shape and name."""
-        return self.shape.unusual or (self.doubtful and self.shape.likeness < LOOKED_AT)
+        return self.shape.unusual or (self.doubtful and self.shape.likeness < AS_USUAL)
 
     @property
     def looks_ventricular(self) -> bool:
@@ -146,7 +146,7 @@ def _a_lead_shows_usual(beats: Sequence[StretchBeat]) -> bool:
     """Return whether a lead shows the patient's usual QRS in most of these beats."""
     leads = min(len(beat.in_leads) for beat in beats)
     usual = (
-        sum(beat.in_leads[lead].likeness >= LOOKED_AT for beat in beats) for lead in range(leads)
+        sum(beat.in_leads[lead].likeness >= AS_USUAL for beat in beats) for lead in range(leads)
     )
     return any(2 * count > len(beats) for count in usual)
 
@@ -177,7 +177,7 @@ def _tachycardia_of(beats: Sequence[StretchBeat], fewest: int) -> int:
     latest = beats[-fewest:]
     named = _named(latest)
     if named == fewest:
-        usual = _median([beat.shape.likeness for beat in latest]) >= LOOKED_AT
+        usual = _median([beat.shape.likeness for beat in latest]) >= AS_USUAL
         sure = _are_organised(latest) or _begin_suddenly(latest, beats[-fewest - BEFORE : -fewest])
         return fewest if sure and not usual else 0
     if not _are_of_one_focus(latest):

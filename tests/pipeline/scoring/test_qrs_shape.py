@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.scoring.qrs_shape import UNUSUAL, as_it_lies, compare, likeness, width_ms
+from pipeline.scoring.qrs_shape import UNUSUAL, compare, likeness, likeness_unshifted, width_ms
 
 T = np.arange(320)
 
@@ -75,7 +75,7 @@ def test_likeness_is_the_best_correlation_within_the_lags(seed: int) -> None:
     ]
 
     assert likeness(one, other) == pytest.approx(max(expected), abs=1e-6)
-    assert as_it_lies(one, other) == pytest.approx(expected[4], abs=1e-6)
+    assert likeness_unshifted(one, other) == pytest.approx(expected[4], abs=1e-6)
 
 
 def test_the_most_alike_of_the_usual_ones_is_compared() -> None:

@@ -17,8 +17,8 @@ QRS_FROM: Final = R - 36
 QRS_TO: Final = R + 54
 """100 ms before the R peak to 150 ms after it."""
 
-LOOKED_AT: Final = 0.95
-"""Of a QRS that correlates less than this with the usual ones the width is measured, too."""
+AS_USUAL: Final = 0.95
+"""Least correlation of a QRS that is as usual with a usual one; of others the width is measured."""
 
 LAG_STEP: Final = 3
 """Ticks; up to twelve on either side."""
@@ -34,7 +34,7 @@ LIKENESS, REPEATS, WIDTH_MS, WIDENING, SHAPE_NUMBERS = range(5)
 
 
 @jit
-def as_it_lies(window: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def likeness_unshifted(window: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Return the correlation of the QRS of two windows without a lag."""
     return correlation(window, other, QRS_FROM, QRS_TO, 0)
 
@@ -80,8 +80,8 @@ def compare(
     for t in range(known):
         if usual[t]:
             some = True
-            like = as_it_lies(window, templates[t])
-            if like >= LOOKED_AT:
+            like = likeness_unshifted(window, templates[t])
+            if like >= AS_USUAL:
                 shape[LIKENESS] = like
                 return
     shape[WIDTH_MS] = width_ms(window)

@@ -15,7 +15,6 @@ MAX_METADATA_BYTES: Final = 1 << 20
 _MIN_FRAME_BYTES: Final = 10
 """Six bytes of header, one of a constant subframe, one sample, two of checksum: section 9."""
 
-_STREAMINFO_BYTES: Final = 34
 _MAX_BLOCK_TYPE: Final = 6
 
 

@@ -65,14 +65,9 @@ RULES: Final = np.array(
 )  # fmt: skip
 """Rules of `kernel.follow`, in the order of its slots."""
 
-BAND_HZ: Final = (1.0, 30.0)
-"""Where the steepness of slopes is looked at."""
-
-LOW_HZ: Final = (2.0, 7.0)
-"""Where most of the power of fibrillation lies."""
-
-# Second-order Butterworth band-passes for thinned samples, rows b0 b1 b2 a1 a2; as numbers for the
-# reason that `pipeline.signal.filters` gives.
+# Second-order Butterworth band-passes for thinned samples, at 120 Hz, rows b0 b1 b2 a1 a2; as
+# numbers for the reason that `pipeline.signal.filters` gives. scipy.signal.butter(2, (1, 30),
+# "bandpass", fs=120, output="sos") and (2, 7) give the same.
 BAND: Final = np.array(
     (
         (
@@ -85,6 +80,8 @@ BAND: Final = np.array(
         (1.0, -2.0, 1.0, -1.9260492157682811, 0.9288302439499991),
     )
 )
+"""1 to 30 Hz: where the steepness of slopes is measured."""
+
 LOW: Final = np.array(
     (
         (
@@ -97,6 +94,7 @@ LOW: Final = np.array(
         (1.0, -2.0, 1.0, -1.891206366565096, 0.9046523817866413),
     )
 )
+"""2 to 7 Hz: where most of the power of fibrillation lies."""
 
 
 class Change(NamedTuple):

@@ -39,8 +39,7 @@ WORK: Final = "work"
 ALERTS: Final = "alerts"
 REPLAY: Final = "replay"
 CONTROL: Final = "control"
-SOCKETS: Final = (ALERTS, REPLAY, CONTROL, INGEST, WORK)
-"""The hub's sockets by name."""
+"""These are the hub's sockets by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,11 @@ The clock and the wait are parameters; tests replace them. Units: seconds, sampl
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from pipeline.errors import ConfigError
+from pipeline.signal.samples import SampleBlock
 
 BLOCK_S: Final = 0.02
 """Time that one block covers on the clock, by default."""
@@ -94,6 +95,24 @@ class Pacer:
         if missing_s > 0:
             self._wait(min(missing_s, LONGEST_WAIT_S))
         return missing_s <= LONGEST_WAIT_S
+
+    def paced(
+        self, blocks: Iterable[SampleBlock], closed: Callable[[], bool]
+    ) -> Iterator[SampleBlock | None]:
+        """Yield ``blocks``, the first samples that are paced, as they become due; None meanwhile.
+
+        It ends with the blocks, or before the next one once ``closed`` returns true.
+        """
+        paced = 0
+        for block in blocks:
+            while not self.wait_for(paced + block.n):
+                if closed():
+                    return
+                yield None
+            if closed():
+                return
+            paced += block.n
+            yield block
 
 
 def parse_speed(text: str) -> float | None:

@@ -258,17 +258,12 @@ class RecordSource:
 
     def blocks(self) -> Iterator[SampleBlock | None]:
         """Yield the samples from start to end as they become due, repeatedly if looped."""
-        paced = 0
+        return self._pacer.paced(self._passes(), lambda: self._closed)
+
+    def _passes(self) -> Iterator[SampleBlock]:
+        """Yield the blocks of one pass, or of one after the other if looped."""
         for epoch in itertools.count(self._start[0]):
-            for block in self._pass(epoch):
-                while not self._pacer.wait_for(paced + block.n):
-                    if self._closed:
-                        return
-                    yield None
-                if self._closed:
-                    return
-                paced += block.n
-                yield block
+            yield from self._pass(epoch)
             if not self._loop:
                 return
 

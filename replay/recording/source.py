@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -168,17 +169,8 @@ class RecordingSource:
 
     def blocks(self) -> Iterator[SampleBlock | None]:
         """Yield the samples as they become due, with a jump where there is a gap."""
-        paced = 0
-        for span in self.spans():
-            for block in self.read(span):
-                while not self._pacer.wait_for(paced + block.n):
-                    if self._closed:
-                        return
-                    yield None
-                if self._closed:
-                    return
-                paced += block.n
-                yield block
+        blocks = chain.from_iterable(map(self.read, self.spans()))
+        return self._pacer.paced(blocks, lambda: self._closed)
 
     def spans(self) -> Iterator[Span]:
         """Yield what is played of each segment between gaps, in order."""

@@ -103,7 +103,7 @@ def worker(
         bool,
         typer.Option(
             "--new-settings",
-            help="Go on where other alarm settings or models were in force, which is refused else.",
+            help="Go on although other alarm settings or models were in force; otherwise refused.",
         ),
     ] = False,
     screens: Annotated[

@@ -78,11 +78,9 @@ def watch(
     """Show a running monitor on a dashboard in this terminal, until Ctrl-C."""
     from monitor.commands.running.watch import show_dashboard
 
-    shown = client_keys(key, server_key, keys)
+    own_keys = client_keys(key, server_key, keys)
     options = DashboardOptions(sound, palette, flash=not no_flash)
-    show_dashboard(
-        endpoint, from_seq=from_seq, options=options, parent=parent, keys=shown, recording=recording
-    )
+    show_dashboard(endpoint, from_seq=from_seq, options=options, parent=parent, keys=own_keys)
 
 
 @running_monitor_app.command()
@@ -117,8 +115,8 @@ def ack(
     """Acknowledge all active alarms, or some; new alarms sound again."""
     from monitor.commands.running.ack import acknowledge
 
-    shown = client_keys(key, server_key, keys)
-    acknowledge(endpoint, stream=stream or "", episode=episode, as_json=as_json, keys=shown)
+    own_keys = client_keys(key, server_key, keys)
+    acknowledge(endpoint, stream=stream, episode=episode, as_json=as_json, keys=own_keys)
 
 
 @running_monitor_app.command()
@@ -150,8 +148,8 @@ def limits(
 
     rates = {"heart_rate_low_bpm": hr_low, "heart_rate_high_bpm": hr_high}
     chosen = {name: bpm for name, bpm in rates.items() if bpm is not None} | limits_of(other)
-    shown = client_keys(key, server_key, keys)
-    set_limits(endpoint, stream, chosen, default=default, as_json=as_json, keys=shown)
+    own_keys = client_keys(key, server_key, keys)
+    set_limits(endpoint, stream, chosen, default=default, as_json=as_json, keys=own_keys)
 
 
 @running_monitor_app.command()
@@ -195,7 +193,13 @@ def show(
     """Show an alert with the ten seconds of signal around it."""
     from monitor.commands.running.show import show_alert
 
-    shown = client_keys(key, server_key, keys)
+    own_keys = client_keys(key, server_key, keys)
     show_alert(
-        seq, endpoint=endpoint, log=log, png=png, as_json=as_json, keys=shown, recording=recording
+        seq,
+        endpoint=endpoint,
+        log=log,
+        png=png,
+        as_json=as_json,
+        keys=own_keys,
+        recording=recording,
     )

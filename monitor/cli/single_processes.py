@@ -209,7 +209,7 @@ def source(
 
 @single_process_app.command(hidden=True)
 def write_edf(header: Annotated[Path, typer.Argument(help="Of a segment of a recording.")]) -> None:
-    """Write a segment of a recording as EDF+, beside its other files: the hub's own need."""
+    """Write a segment of a recording as EDF+, beside its other files; the hub runs this."""
     from replay.recording.edf import write_edf as write
 
     write(header)

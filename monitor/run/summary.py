@@ -9,7 +9,7 @@ from monitor.text import lead_words, safe_text
 from pipeline.constants import NOTICE, SCHEMA
 
 _NAMED: Final = 8
-"""This many streams with the same leads are named in the summary."""
+"""Streams with the same leads, or the same alarm, that the summary names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +113,7 @@ def _lead_lines(leads: Mapping[str, str]) -> list[str]:
     for stream, names in leads.items():
         if ", " in names:
             streams.setdefault(names, []).append(safe_text(stream))
-    return [
-        f"leads    {safe_text(names)} of {', '.join(of[:_NAMED])}"
-        + (f" and {len(of) - _NAMED} more" if len(of) > _NAMED else "")
-        for names, of in streams.items()
-    ]
+    return [f"leads    {safe_text(names)} of {_named(of)}" for names, of in streams.items()]
 
 
 def _no_alerts(summary: Summary) -> str:
@@ -151,8 +147,10 @@ def _active_lines(alarms: Sequence[ActiveAlarm]) -> list[str]:
     for alarm in alarms:
         what = safe_text(f"{alarm.kind} ({alarm.state})").replace("_", " ")
         streams.setdefault(what, []).append(safe_text(alarm.stream) or "the system")
-    return [
-        f"active   {what} of {', '.join(of[:_NAMED])}"
-        + (f" and {len(of) - _NAMED} more" if len(of) > _NAMED else "")
-        for what, of in streams.items()
-    ]
+    return [f"active   {what} of {_named(of)}" for what, of in streams.items()]
+
+
+def _named(streams: Sequence[str]) -> str:
+    """Return the first `_NAMED` names of streams, and how many there are besides."""
+    more = len(streams) - _NAMED
+    return ", ".join(streams[:_NAMED]) + (f" and {more} more" if more > 0 else "")

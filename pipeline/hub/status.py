@@ -95,7 +95,7 @@ class HubStatus:
             commit=self._config.commit,
             uptime_s=round(now - self._began, 3),
             resident_bytes=resident_bytes(),
-            streams=dict(Counter(session.word(now, system) for session in sessions)),
+            streams=dict(Counter(session.state_word(now, system) for session in sessions)),
             scorers=system.scorers,
             received_samples=total.samples + total.duplicate_samples,
             duplicate_samples=total.duplicate_samples,

@@ -45,15 +45,15 @@ def settings_of(session_limits: dict[str, float], settings: AlarmSettings) -> Al
         return settings
 
 
-def go_on_with(
+def continue_with(
     limits: dict[str, float],
     session: StreamSession,
     settings: AlarmSettings,
     stream: Callable[..., Stream],
 ) -> list[Alert]:
-    """Let a stream go on with limits of its own; return the alerts that say so.
+    """Let a stream continue with limits of its own; return the alerts that say so.
 
-    ``stream`` returns a stream that continues from a state.
+    ``stream`` makes a stream that continues from a state.
     """
     before, own = session.stream, dict(limits)
     chosen = settings_of(own, settings)

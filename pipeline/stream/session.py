@@ -320,8 +320,8 @@ class StreamSession:
             return "not_analysable", self.source_fault or why
         return self.stream.condition()
 
-    def word(self, now: float, system: SystemState) -> str:
-        """Return the state of `status`, or ``ended``."""
+    def state_word(self, now: float, system: SystemState) -> str:
+        """Return the state that `status` gives, or ``ended``."""
         over = self.ended and not system.log_behind
         return "ended" if over else self._condition(now, system)[0]
 

@@ -84,7 +84,7 @@ class Stream:
         """Begin at ``first_sample`` of ``epoch``, or continue from ``state``.
 
         Raises:
-            SnapshotError: the state does not fit a stream that begins this way.
+            SnapshotError: the state is not that of such a stream.
         """
         self.name = name
         self.fs_hz = fs_hz
@@ -213,7 +213,7 @@ class Stream:
         counters.duplicate_samples += segment.duplicate_samples
         rules.leads.take(segment)
         changes = in_order(segment)
-        alerts = self._take(segment, changes, taken) if len(segment.samples) else []
+        alerts = self._take_beats(segment, changes, taken) if len(segment.samples) else []
         for change in changes:
             alerts += self._on_change(change)
         new = segment.strips.shape[1]
@@ -226,8 +226,8 @@ class Stream:
         if new:
             taken.strips.append(strip_of(self.epoch, segment))
 
-    def _take(self, segment: Segment, due: deque[Change], taken: StreamUpdate) -> list[Alert]:
-        """Queue the segment's beats, and run the rules up to the last; take what comes before."""
+    def _take_beats(self, segment: Segment, due: deque[Change], taken: StreamUpdate) -> list[Alert]:
+        """Queue the segment's beats; run the rules up to the last, with the changes before it."""
         alerts, rules = list[Alert](), self._alarms.signal
         source, after_r, cut_at = (self.name, self.epoch), self._after_r, self._clock()
         beats = beats_of(segment, source, after_r, self._arrival, cut_at)
@@ -335,15 +335,15 @@ class Stream:
         return self._dated(self._alarms.acknowledge(self.next_sample, episode))
 
     def report_another_rate(self, former_hz: float) -> list[Alert]:
-        """Return the alerts that this stream takes the place of one of ``former_hz``."""
+        """Return the alerts that say that this stream takes the place of one of ``former_hz``."""
         return self._dated(self._alarms.source.on_another_rate(self.next_sample, former_hz))
 
     def report_other_leads(self, former: Sequence[str], leads: Sequence[str]) -> list[Alert]:
-        """Return the alerts that this stream of ``leads`` takes the place of ``former`` ones."""
+        """Return the alerts that say that this stream has ``leads`` in place of ``former`` ones."""
         return self._dated(self._alarms.source.on_other_leads(self.next_sample, former, leads))
 
     def report_limits(self, limits: Mapping[str, float]) -> list[Alert]:
-        """Return the alerts that this stream has such limits of its own from here on."""
+        """Return the alerts that say that this stream has ``limits`` of its own from here on."""
         return self._dated(self._alarms.source.on_limits(self.next_sample, limits))
 
     def adopt(self, alerts: Iterable[Alert]) -> None:

@@ -32,7 +32,7 @@ from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.counters import counted
-from pipeline.stream.limits import go_on_with, limited_by, settings_of
+from pipeline.stream.limits import continue_with, limited_by, settings_of
 from pipeline.stream.numbering import is_news
 from pipeline.stream.outcome import Outcome
 from pipeline.stream.session import SessionState, StreamSession
@@ -270,7 +270,7 @@ class Streams:
         return limited_by(request, self.sessions.get(request.stream), self._settings)
 
     def _limit(self, name: str, limits: dict[str, float], at: float, outcome: Outcome) -> None:
-        alerts = go_on_with(limits, self.sessions[name], self._settings, self._stream)
+        alerts = continue_with(limits, self.sessions[name], self._settings, self._stream)
         outcome.acknowledged += alerts
         outcome.add(alerts, at)
 

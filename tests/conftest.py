@@ -2,6 +2,7 @@
 
 import gc
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from tests.support.keys import KeyRing
+from tests.support.paths import ROOT
 
 # How long an example takes says nothing on a machine that others use as well.
 settings.register_profile("project", deadline=None)
@@ -20,6 +22,9 @@ settings.load_profile("project")
 # The tests start a thousand processes, each of which would compile our sources again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Two threads that wait for each other by turning in circles take the processors of other tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _MEMORY = Path("/dev/shm")
 _ROOM = 2 << 30
@@ -39,6 +44,25 @@ def _keep_files_in_memory() -> None:
 
 
 _keep_files_in_memory()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the kernels once, in two processes, before workers do so that need them all."""
+    if len(getattr(config.option, "tx", None) or ()) > 1:
+        from pipeline.stream.warmup import compiled_before
+
+        if not compiled_before():
+            _compile_kernels()
+
+
+def _compile_kernels() -> None:
+    words = [sys.executable, "-c"]
+    code = "from pipeline.stream.warmup import compile_kernels_of_{0} as f; f()"
+    parts = [
+        subprocess.Popen([*words, code.format(part)], cwd=ROOT) for part in ("signals", "beats")
+    ]
+    for part in parts:
+        part.wait()
 
 
 def pytest_collection_finish() -> None:

@@ -36,9 +36,15 @@ def compiled_before() -> bool:
 
 
 def compile_kernels() -> None:
-    """Compile or load every kernel: run some seconds of a pulse through the parts of a stream.
+    """Compile or load every kernel: run some seconds of a pulse through the parts of a stream."""
+    compile_kernels_of_signals()
+    compile_kernels_of_beats()
 
-    The last of them is missing: some kernels run only where something is wrong with the signal.
+
+def compile_kernels_of_signals() -> None:
+    """Compile or load the kernels that find beats, some two thirds of the work.
+
+    The last second of the pulse is missing: some run only where something is wrong with the signal.
     """
     x = np.zeros(8 * SAMPLING_RATE_HZ, dtype=np.float32)
     x[::SAMPLING_RATE_HZ] = 1.0
@@ -48,14 +54,19 @@ def compile_kernels() -> None:
             segmenter = Segmenter(fs_hz, leads=leads)
             segmenter.push(SampleBlock(0, x if leads == 1 else np.stack([x] * leads)))
             segmenter.finish()
-        window = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
+
+
+def compile_kernels_of_beats() -> None:
+    """Compile or load the kernels that measure and score beats."""
+    window = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
+    rr_s, usable = np.full(1, 0.8), np.ones(1, dtype=np.bool_)
+    with _without_blas():
         of_atria = AtrialMeasures(AtrialBeats.fresh())
         of_atria.take(0.8, window, usable=True)
         without_p_waves(of_atria.evidence()[0], 0.0)
         Organisation().take(window).median_likeness()
         compare(window, window[None], window)
-        likeness_unshifted(window, window)
-        rr_s, usable = np.full(1, 0.8), np.ones(1, dtype=np.bool_)
+        as_it_lies(window, window)
         measure_beats([BeatFeatures()], rr_s, window[None, None], usable[None], _FIRST_LEAD, rr_s)
         SignalRing(SignalRingState.fresh(1, WINDOW_SAMPLES)).place(0, 0, window[None])
         scales = dict.fromkeys(COMPONENTS, Scale(median=0.0, p95=1.0))

@@ -53,6 +53,7 @@ MINUTES_EACH = $(or $(MINUTES),10)
 soak: $(READY) ## Run fifty streams for MINUTES (10; 480 for a night), write docs/reliability.md
 	$(BIN)/monitor evaluate soak --minutes $(MINUTES_EACH) --report docs/reliability.md
 
+nightly: export HYPOTHESIS_PROFILE := nightly
 nightly: test test-slow soak kills bytes cluster ## All tests, the soak and the campaigns, MINUTES (10) each
 
 kills: $(READY) ## Kill processes of replays for MINUTES (10), compare the alerts, write docs/reliability.md

@@ -13,11 +13,13 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from tests.support.keys import KeyRing
+from tests.support.limits import NIGHTLY
 from tests.support.paths import ROOT
 
 # How long an example takes says nothing on a machine that others use as well.
 settings.register_profile("project", deadline=None)
-settings.load_profile("project")
+settings.register_profile("nightly", deadline=None, max_examples=500)
+settings.load_profile("nightly" if NIGHTLY else "project")
 
 # The tests start a thousand processes, each of which would compile our sources again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -1,6 +1,11 @@
-"""How soon something has to happen: at last on a machine that others use, else as promised."""
+"""How soon something has to happen, and how often it is tried: more where there is time."""
+
+import os
 
 import pytest
+
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+"""Whether `make nightly` runs, which has time for more examples."""
 
 BUSY_S = 60.0
 """Whatever else the machine does meanwhile."""
@@ -19,3 +24,13 @@ def promised(seconds: float) -> pytest.MarkDecorator:
             pytest.param(seconds, id="as promised", marks=pytest.mark.slow),
         ],
     )
+
+
+def tried(few: int, many: int) -> pytest.MarkDecorator:
+    """Run a test with ``few`` for ``times``, and as one of the slow tests with ``many``."""
+    return pytest.mark.parametrize("times", [few, pytest.param(many, marks=pytest.mark.slow)])
+
+
+def examples(few: int, many: int) -> int:
+    """Return how many examples hypothesis tries where each takes long: ``many`` by night."""
+    return many if NIGHTLY else few

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from monitor.run.processes import child_command
 from replay.headers import DEMO_RECORD
+from tests.monitor.cli.test_app import exit_code
 
 pytestmark = pytest.mark.system
 
@@ -279,35 +279,32 @@ _CASES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def refusals(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> "dict[str, tuple[subprocess.CompletedProcess[bytes], Path]]":
-    """Return the outcome of every bad input; two run at a time, as each starts Python."""
-    folder = tmp_path_factory.mktemp("bad")
-    cases = _bad_records(folder)
-    states = {name: tmp_path_factory.mktemp("state") for name in cases}
-
-    def run(name: str) -> "subprocess.CompletedProcess[bytes]":
-        port = [] if name == "port" else ["--port", "0"]
-        return finish(states[name], *cases[name], "--json", *port)
-
-    with ThreadPoolExecutor(2) as pool:
-        outcomes = dict(zip(cases, pool.map(run, cases), strict=True))
-    return {name: (outcome, states[name]) for name, outcome in outcomes.items()}
+_AS_PROCESSES = {"missing record", "pipe", "port", "unknown device"}
+"""Refused by a process of their own, since a start of Python is most of what a case takes."""
 
 
-@pytest.mark.timeout(120, func_only=True)  # each of the runs before it has a limit of its own
 @pytest.mark.parametrize("case", _CASES)
 def test_bad_input_is_one_line_and_leaves_nothing(
-    refusals: "dict[str, tuple[subprocess.CompletedProcess[bytes], Path]]", case: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    case: str,
 ) -> None:
     """Exit 2, one line on stderr without control characters, nothing on stdout, no log."""
-    outcome, state = refusals[case]
-    text = outcome.stderr.decode()
+    state, folder = tmp_path / "state", tmp_path / "records"
+    folder.mkdir()
+    words = [*_bad_records(folder)[case], "--json", *([] if case == "port" else ["--port", "0"])]
+    if case in _AS_PROCESSES:
+        run = finish(state, *words)
+        code, output, errors = run.returncode, run.stdout, run.stderr
+    else:
+        monkeypatch.setenv("XDG_STATE_HOME", str(state))
+        code = exit_code(monkeypatch, *words)
+        output, errors = capfdbinary.readouterr()
+    text = errors.decode()
 
-    assert outcome.returncode == 2, text
-    assert outcome.stdout == b""
+    assert code == 2, text
+    assert output == b""
     assert len(text.splitlines()) == 1, text
     assert text.startswith("monitor: ")
     assert text.rstrip("\n").isprintable()

@@ -14,6 +14,7 @@ from pipeline.signal.samples import SampleBlock
 from pipeline.stream.stream import Stream
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.pipeline.stream.test_stream import CONFIG
+from tests.support.limits import examples
 
 FS = 360
 STILL_FROM = 60 * FS
@@ -108,7 +109,7 @@ def test_bradycardia_is_reported_whatever_the_noise(bpm: float, noise: float) ->
     assert not begun(alerts, "asystole")
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(15, 40))
 @given(
     st.integers(0, 2**32 - 1),
     st.lists(st.integers(1, 60 * FS - 1), max_size=40, unique=True),

@@ -14,6 +14,7 @@ from pipeline.signal.kernels import sampling
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 from tests.support import reference
+from tests.support.limits import examples
 
 RATES = [50, 100, 128, 200, 250, 257.3, 500, 512, 720, 1000, 2048, 10_000]
 
@@ -38,7 +39,7 @@ def streamed(clean: np.ndarray, codes: np.ndarray, fs: float, cuts: list[int]) -
     return np.concatenate(values), np.concatenate(masks)
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(5, 15))
 @given(
     seed=st.integers(0, 2**32 - 1),
     fs=st.sampled_from(RATES[:-2]),

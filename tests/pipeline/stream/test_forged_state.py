@@ -23,6 +23,7 @@ from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.stream import Stream
 from pipeline.stream.stream_state import StreamState
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
+from tests.support.limits import examples
 from tests.support.running import CONFIG
 
 pytestmark = pytest.mark.system
@@ -120,7 +121,7 @@ def _change(array: NDArray[Any], at: int, which: int, *, everywhere: bool) -> No
         array.flat[at % array.size] = value
 
 
-@settings(max_examples=250, deadline=None, database=None, derandomize=True)
+@settings(max_examples=examples(60, 250), deadline=None, database=None, derandomize=True)
 @given(
     where=st.one_of(
         *(st.tuples(st.just(leads), st.sampled_from(PLACES[leads])) for leads in LEADS),

@@ -12,6 +12,7 @@ from pipeline.signal.leads.agreement import Agreement, AgreementState
 from pipeline.signal.leads.lead_state import TAIL_SAMPLES
 from pipeline.signal.quality import Reason
 from tests.support import agreement_reference
+from tests.support.limits import examples
 
 Finds = list[list[tuple[int, int]]]
 SECOND = 360
@@ -73,7 +74,7 @@ def heart(
     return filtered.astype(np.float32), masks, found
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(10, 40))
 @given(
     seed=st.integers(0, 2**32 - 1),
     leads=st.integers(2, 4),

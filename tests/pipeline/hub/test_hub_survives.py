@@ -40,7 +40,7 @@ from pipeline.schema.requests import Acknowledge, Died, Show, State, decode_cont
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream import snapshot
 from pipeline.stream.stream import Stream
-from pipeline.stream.streams import FORGOTTEN_S, MAX_STREAMS
+from pipeline.stream.streams import FORGOTTEN_S
 from pipeline.transport.sockets import Dealer
 from replay.headers import DEMO_RECORD
 from replay.records import RecordSource
@@ -107,10 +107,10 @@ def test_samples_that_a_source_reports_as_shed_are_counted_up_to_a_limit(tmp_pat
 
 
 def test_gaps_are_counted_up_to_a_limit() -> None:
-    """Five thousand epochs with a jump of 2**52 in each."""
+    """More epochs than the limit has room for, with a jump of 2**52 in each."""
     stream = Stream("s", 360.0, CONFIG, lambda: 0.0)
     second = np.zeros(360, np.float32)
-    for epoch in range(5_000):
+    for epoch in range(2**10 + 9):
         if epoch:
             stream.begin_epoch(epoch, 0)
         for first in (0, 2**52 - 720):
@@ -336,9 +336,9 @@ def _alarm(n: int) -> Alert:
 
 def test_streams_that_never_end_make_room_in_the_end(tmp_path: Path) -> None:
     """A full house is nobody's for ever: who is silent for longest goes, if for long enough."""
-    with hub_by_hand(tmp_path / "log") as one:
+    with hub_by_hand(tmp_path / "log", max_streams=FEW) as one:
         source = one.connect("ingest")
-        for n in range(MAX_STREAMS):
+        for n in range(FEW):
             one.accepted(source, chunk(1, stream=f"bed1-{n}"))
         refused = one.request(one.connect("ingest"), chunk(1, stream="icu"))
         assert isinstance(refused, Refused)

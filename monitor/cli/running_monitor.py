@@ -80,7 +80,14 @@ def watch(
 
     own_keys = client_keys(key, server_key, keys)
     options = DashboardOptions(sound, palette, flash=not no_flash)
-    show_dashboard(endpoint, from_seq=from_seq, options=options, parent=parent, keys=own_keys)
+    show_dashboard(
+        endpoint,
+        from_seq=from_seq,
+        options=options,
+        parent=parent,
+        keys=own_keys,
+        recording=recording,
+    )
 
 
 @running_monitor_app.command()

@@ -29,6 +29,10 @@ def bench(
     full_speed: Annotated[
         bool, typer.Option("--full-speed", help="With --streams: not live, as fast as they go.")
     ] = False,
+    devices: Annotated[
+        bool,
+        typer.Option("--devices", help="With --streams: synthetic devices, as `monitor live` has."),
+    ] = False,
     screen: Annotated[
         bool,
         typer.Option("--screen", help="Measure only dashboard, wall and the report of a night."),
@@ -41,6 +45,7 @@ def bench(
     """Measure kernels, student, throughput, latency and memory on this machine."""
     from monitor.measure.bench import bench as run_bench
     from monitor.measure.bench import bench_cluster, bench_scale, bench_screen
+    from monitor.measure.bench_scale import Case
 
     if screen:
         bench_screen(data, as_json=as_json)
@@ -49,7 +54,7 @@ def bench(
         bench_cluster(as_json=as_json)
         return
     if scale or streams is not None:
-        one = (streams or 0, None if full_speed else chunk)
+        one = Case(streams or 0, None if full_speed else chunk, devices)
         bench_scale([] if streams is None else [one], as_json=as_json)
         return
     run_bench(data, as_json=as_json, json_file=json_file, report=report)

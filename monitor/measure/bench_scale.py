@@ -1,7 +1,8 @@
 """Measure how many patients one hub takes: the processor time of each process, and lateness.
 
 The bundled record is played as so many streams, from one source, through hub and scorer as
-processes: in real time, or as fast as they go. The processor time of a patient hardly depends on
+processes: in real time, or as fast as they go. Or so many synthetic devices are read, as
+`monitor live` reads them. The processor time of a patient hardly depends on
 other load of the machine; whether all keep real time does.
 """
 
@@ -9,7 +10,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 from monitor.measure.process_usage import cpu_s
 from monitor.run.supervisor import System
@@ -17,12 +18,20 @@ from pipeline.client import Subscriber
 from pipeline.schema.public import StageHistogram, SystemReport
 from pipeline.stream.streams import MAX_STREAMS
 
-Case = tuple[int, float | None]
-"""Streams, and milliseconds of their chunks, in real time; None for full speed."""
 
-CASES: Final[tuple[Case, ...]] = (
-    (1, 20), (64, 20), (250, 20), (1000, 20), (250, 200), (1000, 200), (4000, 200),
-    (50, None), (250, None),
+class Case(NamedTuple):
+    """What is measured."""
+
+    streams: int
+    chunk_ms: float | None = None
+    """Milliseconds of their chunks, in real time; None for full speed."""
+    devices: bool = False
+    """Whether each is a device, which sends 20 ms at a time, and not the bundled record."""
+
+
+CASES: Final = (
+    Case(1, 20), Case(64, 20), Case(64, 20, devices=True), Case(250, 20), Case(1000, 20),
+    Case(250, 200), Case(1000, 200), Case(4000, 200), Case(50), Case(250),
 )  # fmt: skip
 
 _WARM_UP_S: Final = 15.0
@@ -36,6 +45,7 @@ class ScaleFigures:
     """So many streams, live or at full speed."""
 
     streams: int
+    source: Literal["record", "devices"]
     chunk_ms: float | None
     """None at full speed."""
     patients: float
@@ -58,7 +68,7 @@ def measure_scale(
     case: Case, *, seconds: float = _SECONDS, warm_up_s: float = _WARM_UP_S
 ) -> ScaleFigures:
     """Run so many streams, and measure the last ``seconds``."""
-    streams, chunk_ms = case
+    streams = case.streams
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.sqlite"
         with (
@@ -70,8 +80,7 @@ def measure_scale(
             ) as system,
             Subscriber(system.endpoints["alerts"], from_seq=1, topics=["system"]) as subscriber,
         ):
-            pace = ["max"] if chunk_ms is None else ["1", "--chunk", str(chunk_ms)]
-            system.start_source([*["demo"] * streams, "--loop", "--speed", *pace])
+            system.start_source(_source(case))
             before = _after(system, subscriber, warm_up_s)
             after = _after(system, subscriber, seconds)
     samples = after.report.received_samples - before.report.received_samples
@@ -82,7 +91,8 @@ def measure_scale(
     resident = after.report.resident_bytes
     return ScaleFigures(
         streams=streams,
-        chunk_ms=chunk_ms,
+        source="devices" if case.devices else "record",
+        chunk_ms=case.chunk_ms,
         patients=round(patients, 1),
         hub_percent=round(percent["hub"], 1),
         scorer_percent=round(percent["scorer"], 1),
@@ -92,6 +102,15 @@ def measure_scale(
         beat_p99_ms=_quantile(*total, after.report.buckets_ms, 0.99),
         hub_mb=None if resident is None else round(resident / 2**20, 1),
     )
+
+
+def _source(case: Case) -> list[str]:
+    """Return the arguments of ``monitor source``."""
+    if case.devices:
+        addresses = (f"synthetic:?fs={_FS_HZ:g}&seed={n}&name=bed-{n}" for n in range(case.streams))
+        return [word for address in addresses for word in ("--device", address)]
+    pace = ["max"] if case.chunk_ms is None else ["1", "--chunk", str(case.chunk_ms)]
+    return [*["demo"] * case.streams, "--loop", "--speed", *pace]
 
 
 @dataclass(frozen=True, slots=True)

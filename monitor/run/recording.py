@@ -32,6 +32,10 @@ class Recording:
         keep = [] if self.keep is None else ["--record-keep", self.keep]
         return ["--record", str(self.folder), "--record-format", self.format, *keep]
 
+    def watch_arguments(self) -> list[str]:
+        """Return the arguments of ``monitor watch`` that scrolls back through it."""
+        return ["--recording", str(self.folder)]
+
     def check(self) -> None:
         """Make sure that the recording can begin.
 

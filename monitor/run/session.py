@@ -166,7 +166,7 @@ def run(
                 if dashboard is not None:
                     stderr.capture_own()
                     words = [*dashboard, "--from-seq", str(system.last_seq + 1)]
-                    words += [] if recording is None else ["--recording", str(recording.folder)]
+                    words += [] if recording is None else recording.watch_arguments()
                     system.start_dashboard(words, Terminal().restore)
                 _receive(subscriber, system, shutdown, streams, reporter, tally)
         finally:

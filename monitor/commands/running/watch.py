@@ -49,10 +49,10 @@ def show_dashboard(
         ConfigError: the address is malformed, there is no terminal, or no such folder.
         KeyboardInterrupt: Ctrl-C ended a dashboard of its own.
     """
-    if not can_be_drawn_on(sys.stdout):
-        raise ConfigError("no terminal to draw on: `monitor subscribe` prints lines")
     if recording is not None and parent is None and not recording.is_dir():
         raise ConfigError(f"no folder {str(recording)!r}: name that of --record")
+    if not can_be_drawn_on(sys.stdout):
+        raise ConfigError("no terminal to draw on: `monitor subscribe` prints lines")
     stop = stop_when_orphaned(parent)
     if parent is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

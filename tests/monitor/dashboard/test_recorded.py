@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from monitor.commands.running.recorded_strip import recorded_signal
+from monitor.commands.running.watch import show_dashboard
+from monitor.dashboard.options import DashboardOptions
 from monitor.dashboard.stream_signal import Stretch
 from monitor.dashboard.terminal.app import Dashboard, Monitor
 from monitor.dashboard.terminal.look import Look
 from monitor.dashboard.view import View
-from pipeline.errors import InputError
+from monitor.run.recording import RecordFormat, Recording
+from pipeline.errors import ConfigError, InputError
 from pipeline.schema.public import Alert, Heartbeat, SignalStrip, Status
 from pipeline.schema.requests import ControlReply, Show
 from pipeline.signal.samples import in_blocks
@@ -120,6 +123,18 @@ def test_an_alarm_of_which_no_strip_is_kept_is_shown_from_the_recording(
             await see(lambda: expected in shown(app) and "READING" not in shown(app))
 
         drive(fake, steps)
+
+
+def test_the_folder_of_a_recording_is_that_of_the_run_or_has_to_be_there(tmp_path: Path) -> None:
+    """A run names its own to its dashboard; another dashboard is refused before it draws."""
+    of_run = Recording(tmp_path / "rec", RecordFormat.EDF, None)
+    assert of_run.watch_arguments() == ["--recording", str(tmp_path / "rec")]
+    options = DashboardOptions()
+    with pytest.raises(ConfigError, match=r"no folder '.*none': name that of --record"):
+        show_dashboard(
+            "tcp://127.0.0.1:1", from_seq=None, options=options, parent=None,
+            recording=tmp_path / "none",
+        )  # fmt: skip
 
 
 class Recorded(Fake):

@@ -174,7 +174,7 @@ class Takeover:
         raise EndpointError(f"the group does not take the new term of partition {number}")
 
 
-def leave(member: "Consumer", given_back: Callable[[], bool], within_s: float) -> None:
+def leave(member: "Consumer", within_s: float) -> None:
     """Leave the group and close, after all partitions were given back, or after so long.
 
     A consumer that closes while the group rebalances leaves it first and revokes then: no commit is
@@ -184,7 +184,8 @@ def leave(member: "Consumer", given_back: Callable[[], bool], within_s: float) -
     try:
         member.unsubscribe()
         deadline = time.monotonic() + within_s
-        while not given_back() and time.monotonic() < deadline:
+        member.poll(_WAIT_S)  # partitions may have been assigned that nobody knows of yet
+        while member.assignment() and time.monotonic() < deadline:
             member.poll(_WAIT_S)
     finally:
         member.close()

@@ -387,7 +387,7 @@ class Worker:
     def close(self) -> None:
         """Save what this worker has, and leave the group; the library sets no limit of time."""
         with failures_in_a_line():
-            leave(self._member, lambda: not self._owned, _LEAVE_S)
+            leave(self._member, _LEAVE_S)
         self._producer.flush(_LEAVE_S)
         self._reader.close()
 

@@ -129,7 +129,7 @@ class Partition:
         """Before this time no stream is to be removed."""
         self._taken_at = now
         """When this process last took a message,"""
-        self._heard_at: dict[str, float] = {}
+        self._came_at: dict[str, float] = {}
         """when something of a stream,"""
         self._asked_at: dict[str, float] = {}
         """and when it wrote last that there is nothing."""
@@ -137,7 +137,7 @@ class Partition:
         """Of streams that could not be continued; published with the next message."""
         if saved is not None:
             self._continue_from(saved)
-        self._heard_at = dict.fromkeys(self.streams.sessions, now)
+        self._came_at = dict.fromkeys(self.streams.sessions, now)
 
     # --- messages in -------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ class Partition:
         for event in events:
             self._apply(event, at, step)
         if events:
-            self._heard_at[name], self._stamped[name] = now, at
+            self._came_at[name], self._stamped[name] = now, at
             self._asked_at.pop(name, None)
 
     def _apply(self, event: Event, at: float, step: Step) -> None:
@@ -232,7 +232,7 @@ class Partition:
         alerts = session.stream.close() + session.end_source_alarm()
         alerts += self._retained.retain(session.stream.name, session.alarms)
         step.alerts += [PendingAlert(alert, None, at) for alert in alerts]
-        for known in (self._silent_s, self._stamped, self._heard_at, self._asked_at):
+        for known in (self._silent_s, self._stamped, self._came_at, self._asked_at):
             known.pop(session.stream.name, None)
 
     def _remove_silent(self, at: float, step: Step) -> None:
@@ -318,7 +318,7 @@ class Partition:
         """
         found = []
         for name, session in self.streams.sessions.items():
-            age_s = now - self._heard_at.get(name, now)
+            age_s = now - self._came_at.get(name, now)
             patience_s = STALE_S if session.stream.next_sample else STARTING_S
             begins = age_s > patience_s and not session.source_alarm.active
             alarms = begins or session.source_alarm.calls_again_at(age_s)
@@ -354,7 +354,7 @@ class Partition:
             arrived_at=session.arrived_at,
             silent_s=self._silent_s.get(session.stream.name, 0.0),
             refusal=session.refusal,
-            heard_at=self._stamped.get(session.stream.name, 0.0),
+            stamped_at=self._stamped.get(session.stream.name, 0.0),
         )
 
     def _continue_from(self, saved: SavedPartition) -> None:
@@ -377,7 +377,7 @@ class Partition:
         session.source_alarm = SourceAlarm(name, one.fs_hz, self._rules.alarms, alarm)
         session.arrived_at, session.refusal = one.arrived_at, one.refusal
         self.streams.sessions[name] = session
-        self._stamped[name] = max(one.heard_at, one.arrived_at)
+        self._stamped[name] = max(one.stamped_at, one.arrived_at)
         if one.silent_s > 0.0:
             self._silent_s[name] = one.silent_s
 

@@ -98,7 +98,7 @@ class SavedStream(msgspec.Struct, frozen=True, array_like=True):
     """How long its source was silent at the snapshot, by the times of its partition."""
     refusal: str = ""
     """Why a chunk of its source was refused since, which `no_data` repeats."""
-    heard_at: float = 0.0
+    stamped_at: float = 0.0
     """Time of the newest message of its source, with or without samples."""
 
 

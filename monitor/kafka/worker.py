@@ -109,7 +109,7 @@ def rules_version(live_score: LiveScoreConfig, alarms: AlarmSettings, models: st
     """Return a name of all that alerts follow from: that of the program, a point, of the rest.
 
     A worker that continues from a snapshot of another name does not take the alerts that it derives
-    for those that the other one derived. Where only the rest differs it refuses to, if not asked to.
+    for those that the other one derived. Where only the rest differs it needs `--new-settings`.
     """
     program = f"{monitor.__version__} {STATE_VERSION} {SCORING_VERSION} {commit()}"
     # Each process has its own order of a set, and the name is that of all of them.

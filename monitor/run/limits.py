@@ -11,8 +11,6 @@ import ctypes
 import resource
 from typing import Final
 
-from pipeline.stream.streams import MAX_STREAMS
-
 FILES: Final = 65_536
 DATA_BYTES: Final = 2 * 1024**3
 """Several times what a hub with 50 streams needs."""
@@ -42,6 +40,8 @@ def return_memory() -> None:
 
 def hub_bytes(max_streams: int) -> int:
     """Return how much memory a hub of so many streams may allocate."""
+    from pipeline.stream.streams import MAX_STREAMS  # a source needs neither streams nor kernels
+
     return DATA_BYTES + BYTES_A_STREAM * max(0, max_streams - MAX_STREAMS)
 
 

@@ -59,3 +59,9 @@ def test_large_blocks_are_mapped_alone_and_threads_share_arenas(asked: str) -> N
     alone, _, arenas = run.stdout.partition("\n")
     assert (int(alone) >= 50) == (asked == "yes")
     assert (arenas.count("<heap nr=") <= 2) == (asked == "yes")
+
+
+def test_a_source_loads_no_kernels() -> None:
+    """Each source is a process that starts once a stream; what hubs and scorers need is theirs."""
+    code = "import sys, monitor.stages.source, replay.player; sys.exit('numba' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

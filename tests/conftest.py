@@ -15,6 +15,13 @@ from numpy.typing import NDArray
 from tests.support.keys import KeyRing
 from tests.support.limits import NIGHTLY
 from tests.support.paths import ROOT
+from tests.support.processor_time import (
+    pytest_runtest_makereport,
+    pytest_runtest_protocol,
+    pytest_terminal_summary,
+)
+
+__all__ = ["pytest_runtest_makereport", "pytest_runtest_protocol", "pytest_terminal_summary"]
 
 # How long an example takes says nothing on a machine that others use as well.
 settings.register_profile("project", deadline=None)

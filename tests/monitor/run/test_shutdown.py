@@ -109,7 +109,9 @@ def test_run_with_a_frozen_scorer_ends_in_five_seconds_all_the_same(
 
 
 @promised(AT_ONCE_S)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_second_signal_ends_at_once(tmp_path: Path, number: signal.Signals, limit_s: float) -> None:
     """This holds even for a run that is still draining because its scorer is frozen."""
     with running(tmp_path, "replay", "demo", "--speed", "20", "--json", "--port", "0") as process:

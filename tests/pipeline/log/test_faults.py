@@ -182,8 +182,9 @@ def number_of(packed: bytes) -> int:
 
 
 @needs_strace
-def test_hub_publishes_only_what_is_synced(tmp_path: Path) -> None:
-    """1,000 alerts of a real hub: each is on the disk before its first byte goes to a socket.
+@pytest.mark.parametrize("streams", ["a", pytest.param("abc", marks=pytest.mark.slow)])
+def test_hub_publishes_only_what_is_synced(tmp_path: Path, streams: str) -> None:
+    """Hundreds of alerts of a real hub: each is on the disk before its first byte goes to a socket.
 
     The same for every chunk that is acknowledged to a source as written.
     """
@@ -193,7 +194,7 @@ def test_hub_publishes_only_what_is_synced(tmp_path: Path) -> None:
     hub.start()
     history = History(hub)
     with scorer_of(hub), history.subscriber:
-        for name in ("a", "b", "c"):
+        for name in streams:
             with thread(
                 lambda stop, name=name: feed_stream(hub, name, signal, step=720, stop=stop)
             ):
@@ -217,8 +218,8 @@ def test_hub_publishes_only_what_is_synced(tmp_path: Path) -> None:
 
     assert violations == 0
     assert {int(seq) for seq in published} == set(range(1, len(history.alerts) + 1))
-    assert len(published) >= 1000
-    assert list(accepted.values()) == [361] * 3
+    assert len(published) >= 330 * len(streams)
+    assert list(accepted.values()) == [361] * len(streams)
 
 
 def story(trace: Path) -> Iterator[tuple[str, bytes]]:

@@ -238,14 +238,14 @@ class Stream:
                 alerts += self._on_change(due.popleft())
             alerts += rules.on_position(known_at)
             beat.fibrillating = self._alarms.present("ventricular_fibrillation")
+            beat.found_in = rules.leads.found_at(beat.sample, known_at)
             alerts += rules.on_qrs(
                 beat.sample, beat.rr_s, known_at, beat.window,
                 usable=beat.reason is Reason.OK, leads=beat.seen_in_leads,
             )  # fmt: skip
             evidence[b] = rules.evidence
         self._measure(beats, segment, evidence)
-        wanting = self.beats.push(beats)
-        taken.windows.extend(wanting)
+        taken.windows.extend(wanting := self.beats.push(beats))
         self.counters.windows += len(wanting)
         return alerts
 

@@ -242,3 +242,22 @@ def test_stream_says_the_state_of_each_lead_and_which_is_in_use() -> None:
     one = Stream("s", FS, CONFIG, lambda: 0.0)
     one.take(SampleBlock(0, x[0], flags[0]))
     assert (one.lead_states, one.lead_in_use) == ({}, "")
+
+
+@pytest.mark.parametrize("chunk", [FS // 50, 5 * FS])
+def test_beat_says_which_leads_have_found_it(chunk: int) -> None:
+    """By themselves: a tachycardia that one analysable lead does not show is motion."""
+    x, _ = patient(20)
+    x[1, 10 * FS :] = 0.02 * np.sin(np.arange(10 * FS) / 3.0)
+    stream = Stream("s", FS, CONFIG, lambda: 0.0, leads=LEADS)
+    beats = [
+        beat
+        for i in range(0, x.shape[1], chunk)
+        for beat in stream.take(SampleBlock(i, x[:, i : i + chunk])).windows
+    ]
+    early = [beat.found_in for beat in beats if 3 * FS < beat.sample < 9 * FS]
+    late = [beat.found_in for beat in beats if beat.sample > 12 * FS]
+    assert len(early) > 5
+    assert early == [[True, True]] * len(early)
+    assert len(late) > 5
+    assert late == [[True, False]] * len(late)

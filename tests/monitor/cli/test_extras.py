@@ -95,26 +95,30 @@ def test_training_names_the_extra_in_one_line(plain: dict[str, str]) -> None:
     )
 
 
-def test_a_device_names_the_extra_in_one_line(plain: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("device", "library", "extra"),
+    [
+        ("lsl:?name=bed", "pylsl", "lsl"),
+        ("ble:polar-h10", "bleak", "ble"),
+        ("brainflow:synthetic", "brainflow", "brainflow"),
+    ],
+)
+def test_a_device_names_the_extra_in_one_line(
+    plain: dict[str, str], device: str, library: str, extra: str
+) -> None:
     """Exit code 2, and what to install; a list of devices does without them."""
-    sent = run(plain, "source", "--device", "ble:polar-h10", "--ingest", "tcp://127.0.0.1:1")
+    sent = run(plain, "source", "--device", device, "--ingest", "tcp://127.0.0.1:1")
 
     assert (sent.returncode, sent.stdout) == (2, "")
     assert sent.stderr == (
-        "monitor: this command needs bleak, which is not installed: pip install "
-        "'ecg-monitor[ble]'\n"
+        f"monitor: this command needs {library}, which is not installed: pip install "
+        f"'ecg-monitor[{extra}]'\n"
     )
 
 
 @pytest.mark.parametrize(
     ("words", "library", "extra"),
     [
-        (["source", "--device", "lsl:?name=bed", "--ingest", "tcp://127.0.0.1:1"], "pylsl", "lsl"),
-        (
-            ["source", "--device", "brainflow:synthetic", "--ingest", "tcp://127.0.0.1:1"],
-            "brainflow",
-            "brainflow",
-        ),
         (["bridge", "mqtt", "--broker", "mqtt://127.0.0.1"], "paho", "mqtt"),
         (["bridge", "lsl"], "pylsl", "lsl"),
         (["log", "export", "log", "--parquet", "alerts.parquet"], "pyarrow", "parquet"),

@@ -103,7 +103,7 @@ class SharedLine:
         """Messages that the next `flush` sends."""
         self._bundles: deque[bytes] = deque()
         """Frames that the connection did not take yet."""
-        self._heard_at = time.monotonic()
+        self._answered_at = time.monotonic()
         self._answers: dict[str, deque[Accepted | Refused]] = {}
 
     def of(self, stream: str) -> "StreamLine":
@@ -113,7 +113,7 @@ class SharedLine:
     def receive(self) -> None:
         """Hand the answers that have come to their streams."""
         for answer in self._own.answers():
-            self._heard_at = time.monotonic()
+            self._answered_at = time.monotonic()
             if (answers := self._answers.get(answer.stream)) is not None:
                 answers.append(answer)
 
@@ -141,7 +141,7 @@ class SharedLine:
 
         Of another one, what waits to be sent is dropped: each stream asks how far the hub is.
         """
-        if time.monotonic() - self._heard_at <= RENEW_S:
+        if time.monotonic() - self._answered_at <= RENEW_S:
             return True
         if not self._own.renew():
             return False

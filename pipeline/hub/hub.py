@@ -342,8 +342,8 @@ class Hub:
             self._due["status"] = 0.0
         self._outbox.add_alerts(alerts)
         if not self._config.ending():
-            heard_until = self._sources.heard_until(self._clock())
-            self._outbox.add_alerts(self._streams.watch_sources(heard_until))
+            all_read_until = self._sources.all_read_until(self._clock())
+            self._outbox.add_alerts(self._streams.watch_sources(all_read_until))
 
     # --- commit, answer, publish ------------------------------------------------------------
 

@@ -166,7 +166,7 @@ class Sources:
         """Whether something was not taken yet, or not even read, for there was too much."""
         return bool(self._rest) or self._unread_since is not None
 
-    def heard_until(self, now: float) -> float:
+    def all_read_until(self, now: float) -> float:
         """Return until when it is known which sources sent something; later it may wait unread."""
         since = self._unread_since
         gave_up = since is not None and now - since > _UNREAD_S

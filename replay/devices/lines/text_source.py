@@ -62,7 +62,7 @@ class TextSource(ABC):
         self._ended = False
         """Whether no more lines will come."""
         now_s = self._clock()
-        self._heard_s = -math.inf
+        self._last_input_s = -math.inf
         """When the device sent bytes last."""
         self._read_s = now_s
         """When it sent a sample last, or was opened."""
@@ -96,7 +96,7 @@ class TextSource(ABC):
             now_s = self._clock()
             for reading in self._lines.push(data):
                 self._pending += self._tracker.track(reading, now_s)
-            self._heard_s = now_s if data else self._heard_s
+            self._last_input_s = now_s if data else self._last_input_s
             self._read_s = now_s if self._pending else self._read_s
             idle = self._ended or not data
             if idle:
@@ -126,7 +126,7 @@ class TextSource(ABC):
             return gone
         if now_s - self._read_s < FAULT_S and (not self._ended or self._tracker.placed_any):
             return ""
-        if now_s - self._heard_s >= FAULT_S:
+        if now_s - self._last_input_s >= FAULT_S:
             return self.silent
         columns, counts = self._lines.has_other_columns, self._lines.counts
         changed = counts and columns and self._tracker.placed_any

@@ -60,8 +60,8 @@ def test_every_protocol_on_records_takes_leads_alike() -> None:
     having = {name.split()[1] for name, found in options.items() if found}
     assert having == {"interpatient", "beats", "ec57", "noise", "alarms"}
     assert len({(one.metavar, one.help) for found in options.values() for one in found}) == 1
-    told = cli.evaluate_app.info.help
-    assert all(f"`{name}`" in told for name in having)
+    listed = cli.evaluate_app.info.help
+    assert all(f"`{name}`" in listed for name in having)
 
 
 def test_help_lists_the_commands_and_has_the_notice(

@@ -117,7 +117,7 @@ def test_another_epoch_rate_or_far_position_starts_anew(new):
 
 
 def test_leads_lie_side_by_side():
-    """Each at its position; a strip of other leads starts anew."""
+    """Each at its position; a strip of other leads starts over."""
     ring = StreamSignal()
     two = replace(strip(10, [1.0, 2.0]), leads=["II", "V1"], more_mv=[[None, 4.0]], lead="V1")
     assert ring.place(two)

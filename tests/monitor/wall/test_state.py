@@ -227,7 +227,7 @@ def minute(n: int, stream: str = "a", **fields: Any) -> Trend:
     return Trend(stream=stream, **{**facts, **fields})
 
 
-def heard(log_id: str) -> Heartbeat:
+def heartbeat_of(log_id: str) -> Heartbeat:
     """Return a heartbeat of a monitor with this log."""
     return Heartbeat(log_id=log_id, last_seq=0, low_water_seq=1)
 
@@ -260,7 +260,7 @@ def test_the_hours_before_are_those_of_the_log_if_it_is_that_of_the_monitor(tmp_
         known = WallState()
         known.begin_with(*hours_in(tmp_path / "log"))
         known.receive(status("a"), 0.0)
-        known.receive(heard(log_id), 0.0)
+        known.receive(heartbeat_of(log_id), 0.0)
         known.take_minute(minute(61), 0.0) if log_id == own else None
         known.take_minute(minute(62), 0.0)
         assert [one[:2] for one in ago(known)] == expected
@@ -269,9 +269,9 @@ def test_the_hours_before_are_those_of_the_log_if_it_is_that_of_the_monitor(tmp_
 def test_a_monitor_that_begins_a_new_log_goes_on_behind_the_old_hours() -> None:
     """Its epochs and times begin again."""
     known = WallState()
-    known.receive(heard("one"), 0.0)
+    known.receive(heartbeat_of("one"), 0.0)
     known.take_minute(minute(70), 0.0)
-    known.receive(heard("two"), 0.0)
+    known.receive(heartbeat_of("two"), 0.0)
     known.take_minute(minute(0, bpm_min=80.0), 0.0)
 
     assert [one[:2] for one in ago(known)] == [[1, 70], [0, 80]]

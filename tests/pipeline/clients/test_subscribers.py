@@ -289,12 +289,12 @@ def test_a_log_that_was_replaced_is_reported(tmp_path: Path) -> None:
                     return records
         return records
 
-    anew = [LogReplaced, *range(1, 21)]
+    from_the_start = [LogReplaced, *range(1, 21)]
     with Subscriber(f"tcp://127.0.0.1:{port}", position=position) as subscriber:
-        assert read("first", subscriber) == anew[1:]
-        assert read("second", subscriber) == anew
+        assert read("first", subscriber) == from_the_start[1:]
+        assert read("second", subscriber) == from_the_start
     with Subscriber(f"tcp://127.0.0.1:{port}", position=position) as subscriber:
-        assert read("third", subscriber) == anew
+        assert read("third", subscriber) == from_the_start
 
 
 class Reader:

@@ -279,7 +279,7 @@ def test_one_refused_message_in_a_frame_refuses_its_stream_alone(ward: Ward) -> 
 
 
 def test_no_stream_gives_way_to_another_while_its_chunks_wait(tmp_path: Path) -> None:
-    """A source that is back after a long silence is heard, before one gives way to a new stream."""
+    """A source that is back after a long silence is read, before one gives way to a new stream."""
     with hub_by_hand(tmp_path / "log", max_streams=len(NAMES)) as one:
         one.stop_clock()
         ward = Ward(one)

@@ -191,7 +191,7 @@ def test_answers_come_back_alone_and_together() -> None:
 
 
 def test_a_frame_with_one_bad_message_is_none() -> None:
-    """Its source is told nothing that is not so."""
+    """Its source learns nothing that is not so."""
     bad = chunk(1, flags=np.zeros(3, np.uint8))
     with pytest.raises(WireError, match="3 flags"):
         decode_from_source(frame_of(chunk(1), bad))

@@ -26,13 +26,13 @@ from replay.reader_thread import ThreadedSource
 from replay.source import PacedSource, ReportingSource, Source, SourceInfo, SourceReport
 
 _TICK_S: Final = 0.01
-"""A record that waits for the hub is looked at this often."""
+"""A source that waits for the hub is looked at this often."""
 
 _LEAST_WAIT_S: Final = 0.005
 """What is due of several within this time after each other is sent together."""
 
 _ASK_STOP_S: Final = 0.25
-"""A device that sends nothing is looked at so often, for the hub may have answered."""
+"""A device that sends nothing is looked at this often, for the hub may have answered."""
 
 _END_S: Final = 60.0
 

@@ -123,7 +123,7 @@ def ack(
     from monitor.commands.running.ack import acknowledge
 
     own_keys = client_keys(key, server_key, keys)
-    acknowledge(endpoint, stream=stream, episode=episode, as_json=as_json, keys=own_keys)
+    acknowledge(endpoint, stream=stream or "", episode=episode, as_json=as_json, keys=own_keys)
 
 
 @running_monitor_app.command()

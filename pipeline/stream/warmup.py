@@ -66,7 +66,7 @@ def compile_kernels_of_beats() -> None:
         without_p_waves(of_atria.evidence()[0], 0.0)
         Organisation().take(window).median_likeness()
         compare(window, window[None], window)
-        as_it_lies(window, window)
+        likeness_unshifted(window, window)
         measure_beats([BeatFeatures()], rr_s, window[None, None], usable[None], _FIRST_LEAD, rr_s)
         SignalRing(SignalRingState.fresh(1, WINDOW_SAMPLES)).place(0, 0, window[None])
         scales = dict.fromkeys(COMPONENTS, Scale(median=0.0, p95=1.0))

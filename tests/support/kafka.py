@@ -110,8 +110,10 @@ class Process:
     def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
         """Start it."""
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+            # Ctrl-C as in a terminal, though tests in the background inherit that it is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )  # fmt: skip
         self.lines: list[str] = []
         self.errors: list[str] = []
         self._readers = [

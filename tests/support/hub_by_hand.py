@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pipeline.errors import EndpointError
 from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
 from pipeline.schema.messages import Accepted, Chunk, Message, decode, encode
@@ -27,7 +28,18 @@ class HubByHand:
         self.log = log
         self.connections: list[Dealer] = []
         settings: dict[str, Any] = {"live_score": CONFIG, "supervisor": SUPERVISOR, **config}
-        self.hub = Hub(HubConfig(log=log, **settings), self._clock)
+        self.hub = self._begun(HubConfig(log=log, **settings))
+
+    def _begun(self, config: HubConfig) -> Hub:
+        """Return a hub; one before it may still hold the address, as libzmq closes in a thread."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            try:
+                return Hub(config, self._clock)
+            except EndpointError:
+                if config.ingest.endswith(":0") or time.monotonic() > deadline:
+                    raise
+                wait([], 0.01)
 
     def _clock(self) -> float:
         now = time.monotonic() if self._stopped_at is None else self._stopped_at

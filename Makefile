@@ -137,7 +137,7 @@ pictures: picture $(READY) ## Draw the dashboard of 1, 16 and 64 patients as SVG
 		$(CHROMIUM) --headless --disable-gpu --hide-scrollbars --window-size=$$size \
 			--screenshot=docs/$$name.png docs/$$name.svg || exit 1; done
 
-wall-pictures: $(READY) ## Draw the pictures of docs/wall.md, with /usr/bin/chromium
+wall-pictures: $(READY) ## Draw the pictures of docs/wall.md, with /usr/bin/chromium; print its frames a second
 	$(BIN)/python -m tests.support.wall_pictures docs
 
 # Needs poppler's pdftoppm as well.

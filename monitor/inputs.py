@@ -3,7 +3,7 @@
 import logging
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,7 +19,7 @@ from replay.files.recordings import Found, find_recordings, open_recording
 from replay.files.stated import NOTHING, Stated
 from replay.headers import RecordHeader, load_header, quoted
 from replay.lead_sets.choice import lead_choices
-from replay.pacing import BLOCK_S, wait_s
+from replay.pacing import BLOCK_S
 
 if TYPE_CHECKING:
     from replay.recording.source import RecordingSource
@@ -195,10 +195,11 @@ def open_record(
     start_s: float = 0.0,
     duration_s: float | None = None,
     loop: bool = False,
-    wait: Callable[[float], None] | None = wait_s,
     block_s: float = BLOCK_S,
 ) -> "RecordSource | RecordingSource":
-    """Return a record, or the recording of a stream, as a source; arguments as of `RecordSource`.
+    """Return a record, or the recording of a stream, as a source whose `blocks` never waits.
+
+    The arguments are those of `RecordSource`.
 
     Raises:
         InputError: it cannot be used.
@@ -210,13 +211,13 @@ def open_record(
     if not found.segments:
         return RecordSource(
             found.header, leads=found.indices, speed=speed, start_s=start_s, duration_s=duration_s,
-            loop=loop, wait=wait, block_s=block_s,
+            loop=loop, wait=None, block_s=block_s,
         )  # fmt: skip
     if loop:
         raise ConfigError(f"{found.header.path.name} is part of a recording, which does not loop")
     return RecordingSource(
         found.segments, leads=found.indices, speed=speed, start_s=start_s, duration_s=duration_s,
-        wait=wait, block_s=block_s,
+        wait=None, block_s=block_s,
     )  # fmt: skip
 
 

@@ -85,15 +85,18 @@ def play(
     failures: list[BaseException] = []
     arrived = threading.Event()
     infos = stream_infos(sources, pseudonyms)
-    threaded = [
-        ThreadedSource(source, arrived) if info.total_samples is None else source
-        for source, info in zip(sources, infos, strict=True)
-    ]
+    devices = {
+        n: ThreadedSource(sources[n], arrived)
+        for n, info in enumerate(infos)
+        if info.total_samples is None
+    }
+    without_waits = [devices.get(n, source) for n, source in enumerate(sources)]
     with SharedLine(ingest, keys) as line:
-        under_way = [
-            _Way(source, _client(info, ingest, line, stop, resume), info, ingest, paced, pseudonyms)
-            for source, info in zip(threaded, infos, strict=True)
-        ]
+        under_way = []
+        for n, (source, info) in enumerate(zip(without_waits, infos, strict=True)):
+            client = _client(info, ingest, line, stop, resume)
+            steps = _steps(client, source, info, ingest, paced=paced, quotations=pseudonyms is None)
+            under_way.append(_Way(steps, devices.get(n)))
         try:
             while under_way and not stop():
                 line.receive()
@@ -109,11 +112,10 @@ def play(
                 elif next_at > now:
                     line.wait(_ASK_STOP_S)
         finally:
-            for source in threaded:
+            for source in without_waits:
                 source.close()
-            for source in threaded:
-                if isinstance(source, ThreadedSource):
-                    source.join()
+            for device in devices.values():
+                device.join()
     if failures:
         raise failures[0]
 
@@ -146,29 +148,19 @@ def _wait(arrived: threading.Event, next_at: float, *, several: bool) -> None:
 class _Way:
     """One of many sources on its way to the hub."""
 
-    __slots__ = ("_source", "_steps", "due_at", "over")
+    __slots__ = ("_device", "_steps", "due_at", "over")
 
-    def __init__(
-        self,
-        source: Source,
-        client: IngestClient,
-        info: SourceInfo,
-        ingest: str,
-        paced: bool,
-        pseudonyms: Pseudonyms | None,
-    ) -> None:
-        """Prepare; the arguments are those of `play`, and what it made of the source."""
-        self._source = source if isinstance(source, ThreadedSource) else None
-        self._steps = _steps(
-            client, source, info, ingest, paced=paced, quotations=pseudonyms is None
-        )
+    def __init__(self, steps: Iterator[float], device: ThreadedSource | None) -> None:
+        """Prepare to take the steps of a source, which may be a device."""
+        self._steps = steps
+        self._device = device
         self.due_at = 0.0
         """When its next step is, by the monotonic clock, unless something arrives before."""
         self.over = False
 
     def is_due(self, now: float) -> bool:
         """Return whether the next step is due."""
-        return self.due_at <= now or (self._source is not None and self._source.has_arrived)
+        return self.due_at <= now or (self._device is not None and self._device.has_arrived)
 
     def step(self, failures: list[BaseException]) -> None:
         """Do the next step, and add its failure to ``failures``."""
@@ -244,8 +236,8 @@ def _blocks_sent(
         if report is not None:
             _send_report(client, report, quotations=quotations)
         if block is not None:
-            if not paced:
-                yield 0.0
+            if not (paced and client.has_credit):
+                yield 0.0  # a device that sends fast has credit again once the hub has answered
         elif due_source is not None:
             yield due_source.due_at
         else:

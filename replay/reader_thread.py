@@ -11,14 +11,20 @@ from replay.source import ReportingSource, Source, SourceInfo, SourceReport
 _END_S: Final = 1.0
 """A device whose `blocks` yields as it should ends within a quarter of that."""
 
+MOST_READ: Final = 512
+"""Blocks that wait to be taken: a file that is piped into standard input comes all at once."""
+
+_FULL_S: Final = 0.01
+"""The thread looks this often whether there is room again."""
+
 _Read = tuple[SampleBlock | None, SourceReport | None]
 
 
 class ThreadedSource:
     """A source whose `blocks` never waits; what it yields was read by a thread.
 
-    Only that thread touches the device, from the first call of `blocks` on until `close`. One
-    reader, as for every source.
+    Only that thread touches the device, from the first call of `blocks` on until `close`. It stops
+    reading while too many blocks wait to be taken. One reader, as for every source.
     """
 
     def __init__(self, source: Source, arrived: threading.Event) -> None:
@@ -82,6 +88,8 @@ class ThreadedSource:
         reporting = self._source if isinstance(self._source, ReportingSource) else None
         try:
             for block in self._source.blocks():
+                while len(self._read) >= MOST_READ and not self._closing.wait(_FULL_S):
+                    pass
                 if self._closing.is_set():
                     break
                 report = None if reporting is None else reporting.report()

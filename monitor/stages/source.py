@@ -90,7 +90,6 @@ def run_source(
                 open_record(
                     one, speed=pace, start_s=start_s, duration_s=duration_s, loop=loop,
                     block_s=chunk_ms / 1e3,
-                    wait=None,
                 )
             )  # fmt: skip
     streams = [info.stream for info in stream_infos(sources, renamed)]

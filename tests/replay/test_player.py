@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 from monitor.cli import app as cli
+from pipeline.clients.ingest import IngestClient
 from pipeline.errors import InputError
 from pipeline.log.store import AlertLog
-from pipeline.schema.messages import Chunk, decode_entry
+from pipeline.schema.messages import Accepted, Chunk, End, Hello, Refused, decode_entry
 from pipeline.schema.public import Status
 from pipeline.signal.samples import SampleBlock, in_blocks
 from pipeline.transport.pseudonyms import Pseudonyms
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.headers import DEMO_RECORD
-from replay.player import play, stream_infos
+from replay.player import _steps, play, stream_infos
 from replay.records import RecordSource
 from replay.source import SourceInfo, SourceReport
 from tests.support.hub_by_hand import HubByHand, hub_by_hand
@@ -234,3 +235,72 @@ def test_a_key_that_others_can_read_is_refused_before_anything_starts(
     assert printed.out == ""
     assert printed.err.splitlines()[-1].endswith(f"chmod 600 {key}")
     assert not log.exists()
+
+
+class AnsweringLine:
+    """A connection to a hub that takes everything, and says so when it is asked to."""
+
+    def __init__(self) -> None:
+        self.sent: list[Chunk | End] = []
+        self._answers: list[Accepted] = []
+        self._unanswered: list[Hello | Chunk | End] = []
+
+    def answer(self) -> None:
+        """Acknowledge what was sent."""
+        for one in self._unanswered:
+            hello = isinstance(one, Hello)
+            number = 0 if isinstance(one, Hello) else one.number
+            self._answers.append(
+                Accepted(
+                    stream=one.stream, epoch=0, next_sample=0, credit=8, number=number,
+                    session=one.session, written=number, known=not hello,
+                )
+            )  # fmt: skip
+        self._unanswered.clear()
+
+    def send(self, message: Hello | Chunk | End) -> bool:
+        """Take a message."""
+        self._unanswered.append(message)
+        if not isinstance(message, Hello):
+            self.sent.append(message)
+        return True
+
+    def answers(self) -> Iterator[Accepted | Refused]:
+        """Yield the answers since the last call."""
+        while self._answers:
+            yield self._answers.pop(0)
+
+    def wait(self, timeout_s: float) -> None:
+        """Do nothing."""
+
+    def renew(self) -> bool:
+        """Do nothing."""
+        return False
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Pipe(Recorder):
+    """A device whose minute of signal is there at once."""
+
+    def blocks(self) -> Iterator[SampleBlock | None]:
+        """Yield it, 20 ms at a time."""
+        yield from in_blocks(np.zeros(60 * 250, dtype=np.float32), 5)
+
+    def report(self) -> SourceReport | None:  # type: ignore[override]
+        """Return nothing."""
+        return None
+
+
+def test_a_device_that_sends_fast_loses_nothing_where_the_hub_keeps_up() -> None:
+    """It waits for the answers of the hub, as where a file is piped into standard input."""
+    line, device = AnsweringLine(), Pipe()
+    client = IngestClient(
+        "", stream="bed", fs_hz=250.0, lead="II", stop=lambda: False, live=True, line=line
+    )
+    for _ in _steps(client, device, device.info, "", paced=True, quotations=True):
+        line.answer()
+    assert client.shed_samples == 0
+    assert sum(one.n for one in line.sent if isinstance(one, Chunk)) == 60 * 250
+    assert isinstance(line.sent[-1], End)

@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import DeviceError
 from pipeline.signal.samples import SampleBlock
 from replay.player import play
-from replay.reader_thread import ThreadedSource
+from replay.reader_thread import MOST_READ, ThreadedSource
 from replay.source import SourceInfo, SourceReport
 from tests.support.hub_by_hand import HubByHand, hub_by_hand
 from tests.support.running import thread, until
@@ -129,3 +129,29 @@ def _samples(one: HubByHand) -> dict[str, int]:
 
 def _ended(one: HubByHand) -> set[str]:
     return {status.stream for status in one.hub._state()[1] if status.ended}
+
+
+class Flood(Device):
+    """A device that never stops sending."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "end")
+        self.sent = 0
+
+    def blocks(self) -> Iterator[SampleBlock | None]:
+        """Yield a second, again and again."""
+        while not self._closed.is_set():
+            self.sent += 1
+            yield SampleBlock(self.sent * RATE_HZ, np.zeros(RATE_HZ, np.float32))
+
+
+def test_what_nobody_takes_is_bounded() -> None:
+    """The thread stops reading, until it is closed."""
+    device = Flood()
+    source = ThreadedSource(device, threading.Event())
+    next(source.blocks())
+    until(lambda: device.sent >= MOST_READ)
+    source.close()
+    source.join()
+    assert device.released.is_set()
+    assert device.sent <= MOST_READ + 2

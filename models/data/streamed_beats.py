@@ -96,9 +96,9 @@ class ReferenceBeats(NamedTuple):
     flutter: NDArray[np.bool_]
     """Of each detection: whether it lies in ventricular flutter, which has no beats."""
     missed: NDArray[np.str_]
-    """Class of each annotated beat outside of flutter that was not detected,"""
+    """Class of each annotated beat outside of flutter that was not detected."""
     missed_samples: NDArray[np.int64]
-    """and its position."""
+    """Position of each of these, in samples."""
     flutters: list[tuple[int, int]]
     """First and last sample of each episode of flutter."""
 

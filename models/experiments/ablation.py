@@ -84,8 +84,8 @@ class AblationConfig:
     """The JSON file; the table lies beside it, as ``.md``."""
     epochs: int = 10
     train_beats: int | None = None
-    """Train on so many beats of the training part, drawn at random, the same for all cells; None:
-    on all of them."""
+    """Train on this number of beats of the training part, drawn at random, the same for all cells;
+    None: on all of them."""
     device: str = "auto"
 
 

@@ -172,7 +172,7 @@ def _add_head(layers: Layers, tensors: Mapping[str, Floats], context: Ticks, x: 
 
 
 def _ticks_of(place: Ticks, *channels: int) -> list[Ticks]:
-    """Return the ticks of a place one by one, each of so many channels."""
+    """Return the ticks of a place one by one; ``channels`` says how many each has."""
     return [
         Ticks(place.at + tick * place.width, 1, n, place.width) for tick, n in enumerate(channels)
     ]

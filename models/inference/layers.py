@@ -236,7 +236,7 @@ class Layers:
 
 
 def _whole(numbers: int) -> int:
-    """Return the length of the whole vectors that hold so many numbers."""
+    """Return the length of the whole vectors that have room for ``numbers`` values."""
     return -(-numbers // LANES) * LANES
 
 

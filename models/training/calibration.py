@@ -9,7 +9,7 @@ without its patient. Normal beats of DS1 give the scales of the components of
 `pipeline.scoring.live_score`.
 
 The threshold for a rate of false alerts is the score above which a normal beat or a false detection
-of DS1 or svdb begins so many episodes an hour (`pipeline.alarms.beat_rules`); it is stored for
+of DS1 or svdb begins that many episodes an hour (`pipeline.alarms.beat_rules`); it is stored for
 several rates, and `models.files.calibration.load_calibration` finds those between. While a patient
 is still being learned nothing is known but what is common to all. The threshold for these beats is
 the one that one in a hundred beats of normal records of the Challenge 2017 exceeds, at the default

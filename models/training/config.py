@@ -35,7 +35,7 @@ class TrainingConfig:
     """One of `models.data.annotated_beats.SPLITS`."""
     seed: int = 0
     patience: int | None = None
-    """Stop after so many epochs without improvement on the validation part; None: never."""
+    """Stop after this number of epochs without improvement on the validation part; None: never."""
     device: str = "auto"
     """``auto`` is CUDA where there is one. A run may continue on another device: its checkpoint
     fits every device, and the results differ by rounding only. On one device they are equal, bit

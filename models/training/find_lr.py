@@ -29,7 +29,7 @@ SMOOTHING: Final = 0.9
 """Weight of the earlier losses in their running mean."""
 
 DIVERGED: Final = 4.0
-"""The test ends at so many times the lowest smoothed loss."""
+"""The test ends at this multiple of the lowest smoothed loss."""
 
 FEWEST_STEPS: Final = 10
 """A slope over fewer is not reliable."""

@@ -40,7 +40,7 @@ from pipeline.errors import ConfigError
 
 EVALUATION_BATCH: Final = 256
 STEP_REPORTS: Final = 200
-"""At most so many in an epoch."""
+"""The most that an epoch has."""
 
 
 Validator = Callable[[nn.Module], Mapping[str, float]]

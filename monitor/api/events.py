@@ -63,7 +63,7 @@ class Alarm:
     end_s: float | None
     """Where the condition ended; None while it is present."""
     count: int
-    """How often the condition began, or so many anomalous beats."""
+    """How often the condition began, or the number of anomalous beats."""
     values: dict[str, float] = field(default_factory=dict)
     """What was measured, and under ``limit...`` the limits that it crossed."""
     ended: str = ""

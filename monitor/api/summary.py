@@ -23,7 +23,7 @@ _PIECE_S: Final = 0.2
 """So long a piece of signal holds a QRS complex, and little of the baseline's wander."""
 
 _PIECES: Final = 10
-"""In so many pieces, two seconds, there is a beat."""
+"""In this number of pieces, two seconds, there is a beat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +38,12 @@ class Summary:
     analysable_share: float
     """Of the duration, in which beats can be analysed: 0 to 1."""
     bpm_min: float | None
-    """Heart rate over the latest eight intervals at its lowest,"""
+    """The lowest heart rate over eight intervals in a row; None with fewer intervals, as the
+    next two."""
     bpm_mean: float | None
-    """on average over all intervals,"""
+    """The average heart rate over all intervals."""
     bpm_max: float | None
-    """and at its highest; None with fewer intervals."""
+    """The highest heart rate over eight intervals in a row."""
     beats: int
     classes: dict[str, int]
     """Beats of each class; those that cannot be analysed have none."""

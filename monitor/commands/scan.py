@@ -73,7 +73,7 @@ def scan_records(
 ) -> None:
     """Scan every record and print alerts (or beats, or trends), then a summary.
 
-    With several ``jobs`` so many processes scan a record each; the output is that of one.
+    With several ``jobs`` as many processes scan a record each; the output is that of one.
     ``stated`` is what files do not say themselves; ``recursive`` looks into folders below folders.
     A record of a folder that cannot be read to its end is said, and ends nothing else.
 

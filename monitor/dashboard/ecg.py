@@ -43,7 +43,7 @@ _LATE_S: Final = 10.0
 """No beat comes so much later than one behind it."""
 
 _LEAST_ROWS: Final = 4
-"""A trace that has others beside it has at least so many lines."""
+"""A trace that has others beside it has at least this number of lines."""
 
 _LEAST_PAPER_ROWS: Final = 6
 """A trace of fewer lines is drawn as high as it can be, without paper."""

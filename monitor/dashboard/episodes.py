@@ -49,7 +49,7 @@ class Episode:
 
     @property
     def count(self) -> int:
-        """How often its condition began, or so many anomalous beats."""
+        """How often its condition began, or the number of anomalous beats."""
         return self.latest.count or self.first.count or 1
 
 

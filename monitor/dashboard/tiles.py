@@ -70,7 +70,7 @@ class Grid(NamedTuple):
 
 
 def grid_of(tiles: int, patients: int, width: int, height: int) -> Grid:
-    """Return the grid for so many patients: ``tiles`` a page, or for 0 as many as fit.
+    """Return the grid for ``patients``: ``tiles`` a page, or for 0 as many as fit.
 
     Those that fit are the fewest of 4, 16 and 64 with room for all, or else the most that leave
     each tile a strip.

@@ -24,7 +24,7 @@ GAINS_MM_MV: Final = (10.0, 20.0, 40.0, 5.0, 2.5)
 """Of the paper, the usual one first; at 10 mm/mV a large square is 0.5 mV."""
 
 _SHORTEST_S: Final = 8
-"""At least so many seconds are drawn, where each can have `_CELLS_A_SECOND`."""
+"""At least this number of seconds is drawn, where each can have `_CELLS_A_SECOND`."""
 
 _CELLS_A_SECOND: Final = (8, 25)
 """The fewest and the most."""

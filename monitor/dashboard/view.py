@@ -119,9 +119,9 @@ class Patients:
     selected: str = ""
     """The one that is selected now."""
     columns: int = 1
-    """Tiles beside each other,"""
+    """Tiles beside each other."""
     rows: int = 1
-    """and under each other."""
+    """Tiles under each other."""
     ends: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """The (epoch, end in seconds) of each one's signal."""
     kept_s: float = 0.0

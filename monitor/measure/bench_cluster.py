@@ -55,26 +55,26 @@ class ClusterFigures:
     seconds: int
     chunk_s: float
     gateway_us: float
-    """CPU of the gateway,"""
+    """Processor time of the gateway for a second of a stream."""
     worker_us: float
-    """and of the worker, its scorer included."""
+    """Processor time of the worker for a second of a stream, its scorer included."""
     chunk_bytes: float
-    """On the topic of chunks, before the broker's own frame,"""
+    """For a second of a stream on the topic of chunks, before the broker's own frame."""
     alert_bytes: float
-    """and on that of alerts."""
+    """For an alert on the topic of alerts."""
     alerts_an_hour: float
     bridge_alerts_s: float
     """Alerts a second that the log of a bridge takes, a thousand in a transaction."""
     snapshot_bytes: float
     """Of a stream, compressed."""
     snapshot_us: float
-    """To take a stream's snapshot,"""
+    """Processor time to take a stream's snapshot."""
     restore_us: float
-    """and to continue from it."""
+    """Processor time to continue a stream from its snapshot."""
     worker_kib: float
-    """Memory of the worker for each stream,"""
+    """Memory of the worker for each stream."""
     worker_base_mib: float
-    """and without any."""
+    """Memory of the worker without any stream."""
     idle_share: float
     """Of a core, that a worker without samples takes; not part of the others."""
     source_hz: int

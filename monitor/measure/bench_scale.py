@@ -1,7 +1,7 @@
 """Measure how many patients one hub takes: the processor time of each process, and lateness.
 
-The bundled record is played as so many streams, from one source, through hub and scorer as
-processes: in real time, or as fast as they go. Or so many synthetic devices are read, as
+The bundled record is played as a number of streams, from one source, through hub and scorer as
+processes: in real time, or as fast as they go. Or as many synthetic devices are read, as
 `monitor live` reads them. The processor time of a patient hardly depends on
 other load of the machine; whether all keep real time does.
 """
@@ -42,7 +42,7 @@ _FS_HZ: Final = 360.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleFigures:
-    """So many streams, live or at full speed."""
+    """What a number of streams takes, live or at full speed."""
 
     streams: int
     source: Literal["record", "devices"]
@@ -67,7 +67,7 @@ class ScaleFigures:
 def measure_scale(
     case: Case, *, seconds: float = _SECONDS, warm_up_s: float = _WARM_UP_S
 ) -> ScaleFigures:
-    """Run so many streams, and measure the last ``seconds``."""
+    """Run the streams of a case, and measure the last ``seconds``."""
     streams = case.streams
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.sqlite"

@@ -1,6 +1,6 @@
 """Measure what it costs to look at a ward: on the dashboard, and on the wall in a browser.
 
-The bundled record is played as so many live streams through hub, scorer and source as processes.
+The bundled record is played as live streams through hub, scorer and source as processes.
 The dashboard is `monitor watch` on a pseudo-terminal, the wall `monitor wall` with one viewer that
 shows sixteen strips. Processor time is that of each process, as Linux says it; what the viewer and
 this program take is not part of it.
@@ -70,15 +70,15 @@ class ScreenFigures:
     """From a key to the first bytes of what it changed, on the other side of the terminal."""
     key_p95_ms: float
     wall_hub_percent: float
-    """While the wall is there with one viewer, in place of the dashboard,"""
+    """The hub while the wall has one viewer, in place of the dashboard."""
     wall_percent: float
-    """and the wall itself."""
+    """The wall with that viewer."""
     wall_bytes_s: int
     """Sent to the viewer."""
     unwatched_wall_hub_percent: float
-    """The hub while a wall is there that nobody looks at,"""
+    """The hub while nobody looks at the wall."""
     unwatched_wall_percent: float
-    """and the wall."""
+    """The wall while nobody looks at it."""
 
 
 class _Screen:
@@ -170,7 +170,7 @@ def measure_screen(
     warm_up_s: float = _WARM_UP_S,
     keys: int = _KEYS,
 ) -> ScreenFigures:
-    """Show so many live streams, first on a dashboard, then on a wall; measure ``seconds`` each."""
+    """Show live streams, first on a dashboard, then on a wall; measure ``seconds`` each."""
     with (
         tempfile.TemporaryDirectory() as folder,
         System(

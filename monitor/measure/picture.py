@@ -62,7 +62,7 @@ class PictureReporter:
     topics: Sequence[str] = ("beat/", "signal/", "window/")
 
     def __init__(self, path: Path, patients: int, at_s: float) -> None:
-        """Draw into ``path`` once the signals of so many patients have come to ``at_s``."""
+        """Draw into ``path`` once the signals of patients have come to ``at_s``."""
         self._path, self._patients, self._at_s = path, patients, at_s
         self._dashboard = DashboardState(time.monotonic())
         self._times_s: dict[str, float] = {}
@@ -108,7 +108,7 @@ def draw_demo(path: Path) -> None:
 
 
 def draw_ward(path: Path, patients: int) -> None:
-    """Replay so many synthetic patients in real time and write the picture to ``path``."""
+    """Replay synthetic patients in real time and write the picture to ``path``."""
     with tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):
         ward = Path(folder) / "ward"
         ward.mkdir()

@@ -49,30 +49,31 @@ class Assumptions:
     alerts_kept_d: float = 30.0
     snapshot_s: float = 60.0
     detect_s: float = 10.0
-    """The session timeout of the group,"""
+    """Until a worker that is gone is noticed: the session timeout of the group."""
     rebalance_s: float = 3.0
-    """and what it takes to give partitions to others."""
+    """To give the partitions of a worker to others."""
     network_bytes_s: float = 1.25e9
     """Of a machine: 10 Gbit/s."""
     broker_bytes_s: float = 150e6
     """That one broker takes in and copies, its disks and replicas included."""
     broker_partitions: int = 4_000
-    """Copies of partitions on one broker,"""
+    """Copies of partitions that one broker holds."""
     cluster_partitions: int = 200_000
-    """and on one cluster, of the five topics together."""
+    """Copies of partitions that one cluster holds, of the five topics together."""
     group_members: int = 1_000
     """Beyond, one rebalance of the group takes minutes."""
     core_hour: float = 0.045
-    """US dollars, list prices of large clouds, rounded: a core with 4 GiB,"""
+    """US dollars for an hour of a core with 4 GiB. This and the next two are list prices of large
+    clouds, rounded."""
     disk_gb_month: float = 0.08
-    """a GB of SSD,"""
+    """US dollars for a GB of SSD."""
     transfer_gb: float = 0.01
-    """and a GB between two data centres, for each copy."""
+    """US dollars for a GB between two data centres, for each copy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What so many streams need."""
+    """What a number of streams needs."""
 
     streams: int
     partitions: int

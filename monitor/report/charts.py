@@ -170,7 +170,7 @@ def _time_axis(
 def _pieces(
     rates: Rates, duration_s: float, columns: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return lowest, mean and highest value of each of so many pieces of the time, NaN for none."""
+    """Return lowest, mean and highest value in each of ``columns`` of the time, NaN for none."""
     low, mean, high = (np.full(columns, np.nan) for _ in range(3))
     cuts = np.searchsorted(rates.times_s, np.linspace(0.0, duration_s, columns + 1))
     filled = np.flatnonzero(cuts[1:] > cuts[:-1])

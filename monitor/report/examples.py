@@ -14,7 +14,7 @@ _NAMES: Final = {"V": "ventricular", "S": "supraventricular"}
 
 
 def shown_at(analysis: Analysis, begin_s: float, onset_s: float | None = None) -> Shown:
-    """Return `STRIP_S` of signal from a time on, or from as near to it as there are so many.
+    """Return `STRIP_S` of signal from a time on, or from as near to it as that much is there.
 
     Args:
         analysis: of the recording.

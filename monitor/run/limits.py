@@ -39,7 +39,7 @@ def return_memory() -> None:
 
 
 def hub_bytes(max_streams: int) -> int:
-    """Return how much memory a hub of so many streams may allocate."""
+    """Return how much memory a hub of ``max_streams`` may allocate."""
     from pipeline.stream.streams import MAX_STREAMS  # a source needs neither streams nor kernels
 
     return DATA_BYTES + BYTES_A_STREAM * max(0, max_streams - MAX_STREAMS)

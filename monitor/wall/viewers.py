@@ -19,7 +19,7 @@ MAX_VIEWERS: Final = 32
 
 PULSE_S: Final = 0.5
 UNANSWERED: Final = 4
-"""A viewer that has not answered the last so many pulses is behind, and is sent no signal: a full
+"""A viewer that has not answered this number of pulses is behind, and is sent no signal: a full
 buffer on the way would delay the alarms behind it."""
 
 SIGNAL_S: Final = 2.0

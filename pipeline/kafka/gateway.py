@@ -54,7 +54,7 @@ _POLL_S: Final = 0.005
 """While the broker has messages that it has not acknowledged, it is asked so often."""
 
 _BATCH_BYTES: Final = MESSAGE_BYTES // 2
-"""A message of so many bytes waits no longer: with one more chunk it is below the limit."""
+"""A message of this number of bytes waits no longer: with one more chunk it is below the limit."""
 
 
 @dataclass(slots=True)

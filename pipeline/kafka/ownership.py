@@ -42,15 +42,15 @@ class Owned:
     save_due: float
     saved_offset: int
     produced: int = 0
-    """Alerts that were handed to the producer,"""
+    """Alerts that were handed to the producer."""
     delivered: int = 0
-    """and those that the broker has."""
+    """Alerts of these that the broker has."""
     failure: str = ""
     """Why an alert was not delivered."""
     saved_at: float = 0.0
     """When the newest snapshot was taken, or that of whoever had it before was read."""
     saving: Saving | None = None
-    """The snapshot under way; it counts once so many alerts are delivered:"""
+    """The snapshot under way; it counts once this number of alerts is delivered:"""
     needed: int = 0
 
     def on_delivery(self, error: "KafkaError | None", message: "Message") -> None:
@@ -211,7 +211,7 @@ def check(
     Args:
         member: of the group of workers, joined or not.
         topics: their names.
-        partitions: so many each topic has now.
+        partitions: the number that each topic has now.
         stop: whether to give up.
         further: checks more of a partition's pointer.
 

@@ -84,9 +84,9 @@ class Step:
     messages: list[tuple[str, Public]] = field(default_factory=list)
     """What else is published of beats, by topic."""
     rejected: int = 0
-    """Items that were not taken,"""
+    """Items that were not taken."""
     reason: str = ""
-    """and why the last of them was not."""
+    """Why the last of these was not."""
 
     def reject(self, error: WireError) -> None:
         """Count an item that is not taken."""
@@ -128,11 +128,11 @@ class Partition:
         self._remove_due = 0.0
         """Before this time no stream is to be removed."""
         self._taken_at = now
-        """When this process last took a message,"""
+        """When this process last took a message."""
         self._came_at: dict[str, float] = {}
-        """when something of a stream,"""
+        """When something of a stream last came."""
         self._asked_at: dict[str, float] = {}
-        """and when it wrote last that there is nothing."""
+        """When this process last wrote that nothing of a stream comes."""
         self._first_alerts: list[Alert] = []
         """Of streams that could not be continued; published with the next message."""
         if saved is not None:

@@ -49,9 +49,9 @@ class _Sender(Generic[PeerT]):
     peer: PeerT
     session: str
     number: int
-    """Of the newest message that was handed to the broker,"""
+    """Of the newest message that was handed to the broker."""
     written: int
-    """and of the newest that the broker has, and all before it."""
+    """Of the newest message that the broker has, together with all before it."""
     seen_at: float
     known: bool = True
     """Whether its worker knew the stream before."""

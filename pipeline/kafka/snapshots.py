@@ -70,7 +70,7 @@ class Saving:
         saved: SavedPartition,
         partitions: int = 0,
     ) -> None:
-        """Hand the pieces to ``producer``; each of the topics has so many ``partitions``."""
+        """Hand the pieces to ``producer``; each of the topics has this number of ``partitions``."""
         self.begun_at = time.monotonic()
         self._partitions, self._rules = partitions, saved.version
         self._topics = topics

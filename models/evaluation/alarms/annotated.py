@@ -41,7 +41,7 @@ from replay.annotations import read_beats, read_flutter
 from replay.lead_sets.asked import AskedLeads
 
 TOLERANCE: Final = 5.0
-"""A rate within so many bpm is right (ANSI/AAMI EC13: 10 % or 5 bpm, whichever is more)."""
+"""A rate within this many bpm is right (ANSI/AAMI EC13: 10 % or 5 bpm, whichever is more)."""
 
 SHORT_RUN: Final = (3, 4)
 """Ventricular beats of a run that is no tachycardia by our rule; it has an alarm of its own."""
@@ -293,11 +293,11 @@ def _silences(at_s: NDArray[np.float64]) -> list[Stretch]:
 def rates_beyond(
     at_s: NDArray[np.float64], beats: int, side: int, limit_bpm: float, *, steady: bool = False
 ) -> list[Stretch]:
-    """Return where the reference's rate over so many beats is beyond a limit.
+    """Return where the reference's rate over ``beats`` is beyond a limit.
 
     Args:
         at_s: times of its beats, float64[n].
-        beats: so many beats have a rate, that of their mean interval.
+        beats: the number of beats that have a rate, that of their mean interval.
         side: 1 for above the limit, -1 for below.
         limit_bpm: the limit.
         steady: the median interval has to be beyond it as well: a pause is no slow rate.

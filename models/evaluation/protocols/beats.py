@@ -77,9 +77,9 @@ class AlertFigures:
     sensitivity: dict[str, float | None]
     """Share of the beats of each class that are called anomalous."""
     false_alerts_per_hour: float
-    """After the fifth minute,"""
+    """After the fifth minute."""
     false_alerts_per_hour_first_minute: float
-    """and in the first one."""
+    """In the first minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +96,9 @@ class DatabaseFigures:
     reliability: dict[str, list[NamedWith]]
     """By name, how often it is right."""
     average_precision: dict[str, float | None]
-    """Of the probability of each class, among the beats of `named`,"""
+    """Of the probability of each class, among the beats of `named`."""
     average_precision_without: dict[str, dict[str, float | None]]
-    """and of all records but `APART`, where it is one of them."""
+    """The same of all records but one of `APART`, by its name, where it is among them."""
     parts: dict[str, PartFigures] = field(default_factory=dict)
     """Network and trees, each alone, and both before the rule of atrial fibrillation."""
     alerts: AlertFigures

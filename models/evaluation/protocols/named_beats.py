@@ -73,9 +73,9 @@ class NamedRuns:
 
     couplets: Score
     short_runs: Score
-    """Of three to five beats,"""
+    """Runs of three to five beats."""
     long_runs: Score
-    """and of six and more."""
+    """Runs of six and more beats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ Records = Mapping[str, Sequence[str]]
 _MAX_BYTES: Final = 262_144
 _WEIGHT: Final = {"mitdb": 12.0, "cinc17": 1.0, "svdb": 3.0}
 _EVERY: Final = {"mitdb": 8, "cinc17": 2, "svdb": 8}
-"""Each so many'th beat is trained on: neighbours see nearly the same."""
+"""One beat of this number is trained on: neighbours see nearly the same."""
 _LEAST_BEATS: Final = 8
 _ECTOPIC: Final = 2
 _USUAL: Final = frozenset("NLRBejn")
@@ -70,9 +70,10 @@ class AtrialFit:
     cinc17_f1_shipped: float
     """The same records by the weights that ship, which were fitted to them."""
     ds1_sensitivity_left_out: float
-    """Of the time of DS1 in atrial fibrillation, in %: in alarms, by weights fitted without it;"""
+    """Share of the time of DS1 in atrial fibrillation that is in alarms, in %, by weights fitted
+    without it."""
     ds1_positive_predictivity_left_out: float
-    """and how much of the time in alarms that is."""
+    """Share of the time in alarms that is in atrial fibrillation, in %, by the same weights."""
     svdb_alarm_share_left_out: float
     """Of the time of svdb, in %: it names no rhythms, but some records do fibrillate."""
     records: int

@@ -40,7 +40,7 @@ FRAMES_PER_S: Final = 10
 
 _MANY: Final = 16
 _MANY_FRAMES_PER_S: Final = 5
-"""That of pictures with more than so many patients."""
+"""That of pictures with more than this number of patients."""
 
 _AGES_EVERY_S: Final = 0.25
 """Period of pictures without messages: ages that do not move show that the dashboard hangs."""

@@ -163,10 +163,11 @@ def follow(extent: NDArray[np.float64], found: FoundBeats, models: Models) -> St
             if live is not seen_in:
                 live.skip(rr)
         if seen_in is not None:
-            seen = seen_in.observe(windows[i], rr, float(student[i]))
-            raw[i] = [seen.raw.get(name, np.nan) for name in COMPONENTS]
-            learning[i], held[i] = seen.learning, seen.held
-            score[i] = seen_in.assess(seen, _UNDECIDED).score - _OF_UNDECIDED
+            verdict = seen_in.score(windows[i], rr, float(student[i]), _UNDECIDED)
+            components = seen_in.raw
+            raw[i] = [components.get(name, np.nan) for name in COMPONENTS]
+            learning[i], held[i] = verdict.learning, verdict.held
+            score[i] = verdict.score - _OF_UNDECIDED
     measured = measured_in_leads(found.rr_s, found.windows, found.usable, found.leads)
     return StreamedBeats(
         extent=extent,

@@ -103,7 +103,7 @@ class BeatTemplates:
     def mean_squares(self) -> tuple[float, float]:
         """Of the beat looked at last less the nearest usual template: of all, and of the QRS."""
         apart, in_qrs = self._apart, self._apart[QRS]
-        return float(apart @ apart) / WINDOW_SAMPLES, float(in_qrs @ in_qrs) / in_qrs.size
+        return float(apart.dot(apart)) / WINDOW_SAMPLES, float(in_qrs.dot(in_qrs)) / in_qrs.size
 
     def distances(self, window: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return how far float32[320] lies from each template, float64[templates]."""

@@ -36,7 +36,7 @@ Pure and causal: depends on this stream's beats alone, in order. No clock, no I/
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,28 +158,11 @@ class Verdict(State, eq=True, kw_only=True):
     reason: str
     """What is unusual, in words; empty for a beat that is not anomalous."""
     contributions: dict[str, float] = field(default_factory=dict)
-    """What each known component, ``class`` and ``typical`` contribute; their sum is the score."""
+    """Of an anomalous beat `LiveScore.contributions`; empty for another one."""
     shape: QrsShape = field(default_factory=QrsShape)
     """The QRS beside the patient's usual ones and the beat before."""
     held: bool = False
     """Whether nothing was learned from the beat: it lies within a fast stretch of unusual ones."""
-
-
-class Observed(NamedTuple):
-    """What is seen of one beat beside its patient's past."""
-
-    values: NDArray[np.float64]
-    """float64[components] as the kernel has them, unscaled, NaN where not known."""
-    shape: QrsShape
-    learning: bool
-    """Whether the patient's usual beats were still being learned."""
-    held: bool
-    """Whether nothing was learned from the beat."""
-
-    @property
-    def raw(self) -> dict[str, float]:
-        """Every component that is known, unscaled."""
-        return _known(_IN_ORDER, self.values)
 
 
 class LiveScoreState(State):
@@ -218,7 +201,8 @@ class LiveScore:
         self._templates = BeatTemplates(state.templates)
         self._series = series_of(state.series)
         self._hold = BaselineHold(state.hold)
-        self._out = np.zeros(kernel.CONTRIBUTIONS)
+        self._raw = np.full(kernel.COMPONENTS, np.nan)
+        self._out = np.full(kernel.CONTRIBUTIONS, np.nan)
         if not (self.learning or state.templates.known):
             raise SnapshotError("state of a patient who is known without a template")
 
@@ -248,53 +232,55 @@ class LiveScore:
             model_score: the student's score, > 0.
             probabilities: float32[4], of each of `CLASSES`.
         """
-        return self.assess(self.observe(window, rr_s, model_score), probabilities)
-
-    def observe(self, window: NDArray[np.float32], rr_s: float, model_score: float) -> Observed:
-        """Return what is seen of a beat, and learn from it; arguments as for `score`.
-
-        Neither depends on a scale or a threshold.
-        """
         state, templates, learning = self.state, self._templates, self.learning
-        alike = templates.look(window, state.before, known=not learning)
+        nearest, shape = templates.look(window, state.before, known=not learning)
         state.before = window
-        held = self._hold.on_beat(rr_s, alike.shape)
-        values = _UNKNOWN.copy()
-        values[kernel.OF_MODEL] = error = math.log(max(model_score, _FLOOR))
-        if not learning:
-            its = templates.state
-            its.known = kernel.observe(
-                window, rr_s, alike.nearest, templates.mean_squares, not held, its.templates,
+        held = self._hold.on_beat(rr_s, shape)
+        error, normal = math.log(max(model_score, _FLOOR)), probabilities.item(0)
+        if learning:
+            early = kernel.observe_rhythm(error, rr_s, not held, *self._series, self._raw)
+            score = kernel.assess(
+                self._raw, normal, True, not held, self._scales, *self._series, self._out
+            )
+            if not held:
+                self._learn(window, early, error)
+        else:
+            its, (whole, qrs) = templates.state, templates.mean_squares
+            its.known, score = kernel.score(
+                window, error, rr_s, nearest, whole, qrs, normal, not held, its.templates,
                 its.numbers, its.known, templates.distances_to, templates.is_usual, *self._series,
-                values,
+                self._scales, self._raw, self._out,
             )  # fmt: skip
-            return Observed(values, alike.shape, False, held)
-        early = kernel.observe_rhythm(rr_s, not held, *self._series, values)
-        if not held:
-            self._learn(window, early, error)
-        return Observed(values, alike.shape, True, held)
-
-    def assess(self, seen: Observed, probabilities: NDArray[np.float32]) -> Verdict:
-        """Return the verdict on the beat observed last; it learns what is typical from that."""
-        config = self._config
-        score = kernel.assess(
-            seen.values, float(probabilities[0]), seen.learning, not seen.held, self._scales,
-            *self._series, self._out,
-        )  # fmt: skip
-        contributions = _known(_CONTRIBUTIONS, self._out)
-        threshold = config.learning_threshold if seen.learning else config.threshold
-        anomalous = score > threshold
-        reason = reason_of(_scaled(contributions), seen.raw, probabilities) if anomalous else ""
-        return Verdict(
+        threshold = self._config.learning_threshold if learning else self._config.threshold
+        verdict = Verdict(
             score=score,
             threshold=threshold,
-            anomalous=anomalous,
-            learning=seen.learning,
-            reason=reason,
-            contributions=contributions,
-            shape=seen.shape,
-            held=seen.held,
+            anomalous=score > threshold,
+            learning=learning,
+            reason="",
+            shape=shape,
+            held=held,
         )
+        if verdict.anomalous:
+            verdict.contributions = self.contributions
+            verdict.reason = reason_of(_scaled(verdict.contributions), self.raw, probabilities)
+        return verdict
+
+    @property
+    def raw(self) -> dict[str, float]:
+        """The known components of the beat that was scored last, unscaled.
+
+        They depend on no scale, no threshold and no class.
+        """
+        return _known(_IN_ORDER, self._raw)
+
+    @property
+    def contributions(self) -> dict[str, float]:
+        """What ``class``, ``typical`` and each known component contribute to the latest score.
+
+        Their sum is the score.
+        """
+        return _known(_CONTRIBUTIONS, self._out)
 
     def _learn(self, window: NDArray[np.float32], early: float, error: float) -> None:
         """Remember one of the first beats; after the last one, find those that are usual."""
@@ -309,9 +295,6 @@ class LiveScore:
                 shape, qrs = map(kernel.log_rms, templates.mean_squares)
                 kernel.remember(its_error, shape, qrs, *self._series)
         state.learning.clear()
-
-
-_UNKNOWN: Final = np.full(kernel.COMPONENTS, np.nan)
 
 
 def _known(names: Sequence[str], values: NDArray[np.float64]) -> dict[str, float]:

@@ -170,7 +170,8 @@ def test_fast_rhythm_of_usual_beats_is_learned() -> None:
     live = learned(rng)
     for _ in range(200):
         assert not live.score(normal(rng), 0.4, 0.03).held
-    assert live.observe(normal(rng), 0.4, 0.03).raw["early"] < 0.01
+    live.score(normal(rng), 0.4, 0.03)
+    assert live.raw["early"] < 0.01
 
 
 def test_stream_that_begins_in_a_tachycardia_learns_the_rhythm_after_it() -> None:
@@ -195,7 +196,8 @@ def test_it_takes_more_in_a_patient_whose_every_beat_is_strange() -> None:
         live = LiveScore(CONFIG)
         for _ in range(60):
             live.score(normal(rng), 0.8, usual_error)
-        strange.append(live.score(ectopic(rng), 0.5, 0.9).contributions["typical"])
+        live.score(ectopic(rng), 0.5, 0.9)
+        strange.append(live.contributions["typical"])
 
     assert strange[1] < strange[0] <= 0.0
 
@@ -211,7 +213,7 @@ def test_what_is_learned_depends_on_no_class(seed: int) -> None:
         for _ in range(60):
             beat = ectopic(rng) if rng.random() < 0.3 else normal(rng)
             verdict = live.score(beat, float(rng.uniform(0.5, 1.0)), 0.03, surely(name))
-        rest = {part: value for part, value in verdict.contributions.items() if part != "class"}
+        rest = {part: value for part, value in live.contributions.items() if part != "class"}
         outcomes.append((encode(1, live.state), rest, verdict.shape, verdict.held))
 
     assert outcomes[0] == outcomes[1]
@@ -328,16 +330,17 @@ def test_no_score_depends_on_later_beats(seed: int, split: int) -> None:
 def test_prematurity_counts_against_the_median_of_this_patient() -> None:
     """0.5 s is early after 0.8 s; a beat that could not be analysed still sets the rhythm."""
     live = LiveScore(CONFIG)
-    assert "early" not in live.observe(normal(np.random.default_rng(0)), float("nan"), 0.03).raw
+    live.score(normal(np.random.default_rng(0)), float("nan"), 0.03)
+    assert "early" not in live.raw
     for _ in range(100):
         live.skip(0.8)
     live.skip(float("nan"))
-    raw = live.observe(normal(np.random.default_rng(0)), 0.5, 0.03).raw
+    live.score(normal(np.random.default_rng(0)), 0.5, 0.03)
 
-    assert raw["early"] == pytest.approx(1 - 0.5 / 0.8)
-    assert raw["late"] == 0.0
-    unknown = live.observe(normal(np.random.default_rng(0)), float("nan"), 0.03).raw
-    assert "early" not in unknown
+    assert live.raw["early"] == pytest.approx(1 - 0.5 / 0.8)
+    assert live.raw["late"] == 0.0
+    live.score(normal(np.random.default_rng(0)), float("nan"), 0.03)
+    assert "early" not in live.raw
 
 
 def test_early_is_seen_where_early_beats_are_the_rule() -> None:
@@ -347,7 +350,8 @@ def test_early_is_seen_where_early_beats_are_the_rule() -> None:
     raw = {}
     for n in range(200):
         rr_s = 1.1 if n % 4 == 0 else 0.6
-        raw[rr_s] = live.observe(beat, rr_s, 0.03).raw.get("early", 0.0)
+        live.score(beat, rr_s, 0.03)
+        raw[rr_s] = live.raw.get("early", 0.0)
 
     assert raw[0.6] > 0.2
     assert raw[1.1] == 0.0
@@ -404,9 +408,10 @@ def test_any_value_gives_a_finite_score(level: float, rr_s: float, model: float)
 
     assert np.isfinite(verdict.score)
     for name in COMPONENTS:
-        assert 0.0 <= verdict.contributions[name] <= WEIGHTS[name] * LIMITS[name]
-    assert -TYPICAL_WEIGHT * ORDINARY <= verdict.contributions["typical"] <= 0.0
-    assert verdict.score == pytest.approx(sum(verdict.contributions.values()))
+        assert 0.0 <= live.contributions[name] <= WEIGHTS[name] * LIMITS[name]
+    assert -TYPICAL_WEIGHT * ORDINARY <= live.contributions["typical"] <= 0.0
+    assert verdict.score == pytest.approx(sum(live.contributions.values()))
+    assert verdict.contributions == (live.contributions if verdict.anomalous else {})
 
 
 @settings(max_examples=30)

@@ -50,7 +50,7 @@ def test_no_kernel_of_a_stream_is_compiled_later() -> None:
         "kernels = (agreement.agree, windows.complete, windows.cut_beats, passage.advance,\n"
         "           patient.follow_patient,\n"
         "           templates.add, templates.measure_distances, live.look, live.log_rms,\n"
-        "           live.keep_rhythm, live.observe_rhythm, live.remember, live.observe,\n"
+        "           live.keep_rhythm, live.observe_rhythm, live.remember, live.score,\n"
         "           live.assess, shape.compare, shape.likeness_unshifted, measures.with_evidence,\n"
         "           organisation.take, organisation.likeness,\n"
         "           organisation.median_likeness, evidence.assess, evidence.without_p_waves,\n"

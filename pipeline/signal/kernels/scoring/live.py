@@ -122,6 +122,7 @@ def keep_rhythm(
 
 @jit
 def observe_rhythm(
+    error: float,
     rr_s: float,
     learns: bool,
     values: NDArray[np.float64],
@@ -129,10 +130,14 @@ def observe_rhythm(
     ordered: NDArray[np.float64],
     raw: NDArray[np.float64],
 ) -> float:
-    """Write ``early`` and ``late`` of an interval; return how early it is, 0 if not known.
+    """Write ``model``, ``early`` and ``late`` of a beat; return how early it is, 0 if not known.
 
-    The interval is kept if it may be learned from; arguments as for `observe`.
+    All other components become unknown. The interval is kept if it may be learned from; arguments
+    as for `score`.
     """
+    for c in range(COMPONENTS):
+        raw[c] = math.nan
+    raw[OF_MODEL] = error
     early = 0.0
     if counters[RECENT_RR, KEPT] and math.isfinite(rr_s):
         median = quantile(RECENT_RR, 0.5, counters, ordered)
@@ -161,11 +166,14 @@ def remember(
 
 
 @jit
-def observe(
+def score(
     window: NDArray[np.float32],
+    error: float,
     rr_s: float,
     nearest: int,
-    mean_squares: tuple[float, float],
+    mean_square: float,
+    qrs_mean_square: float,
+    normal: float,
     learns: bool,
     templates: NDArray[np.float32],
     numbers: NDArray[np.float64],
@@ -175,15 +183,20 @@ def observe(
     values: NDArray[np.float64],
     counters: NDArray[np.int64],
     ordered: NDArray[np.float64],
+    scales: NDArray[np.float64],
     raw: NDArray[np.float64],
-) -> int:
-    """Write the components about rhythm and patient, and learn; return how many templates are used.
+    out: NDArray[np.float64],
+) -> tuple[int, float]:
+    """Score a beat of a patient who is known, and learn from it.
 
     Args:
         window: float32[320].
+        error: logarithm of the student's score.
         rr_s: the interval before the beat in seconds, NaN if it is not known.
         nearest: template, as `look` returned it.
-        mean_squares: of the window less the nearest usual template: of all, and of the QRS.
+        mean_square: of the window less the nearest usual template,
+        qrs_mean_square: and of its QRS.
+        normal: the probability of class N.
         learns: whether the beat may be learned from.
         templates: float32[MAX_TEMPLATES, 320].
         numbers: float64[NUMBERS, MAX_TEMPLATES].
@@ -193,24 +206,29 @@ def observe(
         values: float64[SERIES, LONGEST].
         counters: int64[SERIES, COUNTERS].
         ordered: float64[SERIES, LONGEST].
-        raw: float64[COMPONENTS], of which `OF_MODEL` is known.
+        scales: float64[SCALES, COMPONENTS].
+        raw: float64[COMPONENTS], where the components are written, unscaled,
+        out: float64[CONTRIBUTIONS], and what each contributes to the score.
+
+    Returns:
+        How many templates are in use then, and the score.
     """
-    early = observe_rhythm(rr_s, learns, values, counters, ordered, raw)
+    early = observe_rhythm(error, rr_s, learns, values, counters, ordered, raw)
     # 1. How far from this patient's usual beats, beside how far these lie.
-    error, shape, qrs = raw[OF_MODEL], log_rms(mean_squares[0]), log_rms(mean_squares[1])
+    shape, qrs = log_rms(mean_square), log_rms(qrs_mean_square)
     raw[OF_OWN] = error - quantile(OWN, 0.5, counters, ordered)
     raw[OF_SHAPE] = shape - quantile(SHAPE, 0.5, counters, ordered)
     raw[OF_QRS] = qrs - quantile(QRS, 0.5, counters, ordered)
     # 2. How early beats of this shape come.
     near = distances[nearest] <= SAME_SHAPE
     raw[OF_FAMILY] = max(0.0, numbers[EARLY, nearest]) if near else 0.0
-    if not learns:
-        return known
     # 3. The beat belongs to what is usual then, and to its template.
-    is_usual = near and usual[nearest] and early < NOT_EARLY
-    if is_usual:
-        remember(error, shape, qrs, values, counters, ordered)
-    return add(window, nearest, near, early, error, is_usual, templates, numbers, known, usual)
+    if learns:
+        is_usual = near and usual[nearest] and early < NOT_EARLY
+        if is_usual:
+            remember(error, shape, qrs, values, counters, ordered)
+        known = add(window, nearest, near, early, error, is_usual, templates, numbers, known, usual)
+    return known, assess(raw, normal, False, learns, scales, values, counters, ordered, out)
 
 
 @jit

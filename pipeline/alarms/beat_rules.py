@@ -96,15 +96,17 @@ class BeatAlarms:
     def on_beat(self, beat: Beat) -> list[Alert]:
         """Take in a beat that is published now; return its alerts."""
         alerts: list[Alert] = []
-        while beat.id[1] != self.machine.state.beat_epoch and self.state.ends:
+        while self.state.ends and beat.id[1] != self.machine.state.beat_epoch:
             alerts += self._next_epoch()
         alerts += self.advance(beat.sample)
         self.state.latest = beat.sample
         shape = None if beat.verdict is None else beat.verdict.shape
         named, doubtful = _is_ventricular(beat)
-        in_leads = self._in_leads(beat, learns=not (named or doubtful))
-        if in_leads and beat.verdict is not None:
-            shape = in_leads[beat.lead]
+        in_leads: Sequence[QrsShape] = ()
+        if beat.in_leads is not None:
+            in_leads = self._in_leads(beat, learns=not (named or doubtful))
+            if in_leads and beat.verdict is not None:
+                shape = in_leads[beat.lead]
         for found in self._rhythm.on_beat(
             beat.sample, beat.rr_s, named, shape, doubtful=doubtful, in_leads=in_leads,
             found_in=beat.found_in,
@@ -114,8 +116,6 @@ class BeatAlarms:
 
     def _in_leads(self, beat: Beat, *, learns: bool) -> list[QrsShape]:
         """Return the shape of a beat in each of several leads, and keep a word of each for it."""
-        if beat.in_leads is None:
-            return []
         shapes = self._shapes.on_beat(beat, learns=learns)
         if shapes:
             its = zip(shapes, beat.reasons_in, strict=True)

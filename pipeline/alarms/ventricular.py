@@ -105,6 +105,8 @@ class VentricularRhythm:
             raise SnapshotError("state of a run that does not have its beats")
         self._settings = settings
         self._fs_hz = fs_hz
+        self._silent = SILENT_S * fs_hz
+        self._kept = max(settings.tachycardia_beats + BEFORE, ONE_FOCUS_BEATS)
 
     def reset(self) -> None:
         """Start over: the next beat does not follow those before."""
@@ -118,8 +120,8 @@ class VentricularRhythm:
 
     def advance(self, position: int) -> list[RhythmChange]:
         """Record that no other beat comes before ``position``; return what ends."""
-        if position - self.state.latest <= SILENT_S * self._fs_hz:
-            return []
+        if position - self.state.latest <= self._silent:
+            return []  # nearly always
         changes = self._end_run(position)
         self.state.pattern = ""
         if self.state.bigeminy:
@@ -146,8 +148,7 @@ class VentricularRhythm:
         otherwise and may yet be ventricular. ``in_leads`` are its shapes in several leads,
         ``found_in`` whether each has found a complex there.
         """
-        changes = self.advance(sample)
-        state = self.state
+        changes, state = self.advance(sample), self.state
         if not math.isfinite(rr_s):
             changes += self._end_run(sample)
             state.pattern = ""
@@ -157,7 +158,7 @@ class VentricularRhythm:
             sample, rr_s, ventricular, shape or QrsShape(), doubtful, list(in_leads), list(found_in)
         )
         state.beats.append(beat)
-        del state.beats[: -max(self._settings.tachycardia_beats + BEFORE, ONE_FOCUS_BEATS)]
+        del state.beats[: -self._kept]
         if not state.tachycardia and (beats := self._tachycardia()):
             changes.append(self._begin_tachycardia(beats))
         elif self._belongs(beat):
@@ -166,7 +167,7 @@ class VentricularRhythm:
             state.odd += 1
         else:
             between = self._may_belong(beat)
-            if not between or state.between is not None:
+            if state.length and (not between or state.between is not None):
                 changes += self._end_run(sample)
             state.between = sample if between else None
         if state.length < RUN_BEATS and not state.tachycardia and is_run(state.beats):
@@ -175,8 +176,7 @@ class VentricularRhythm:
 
     def _tachycardia(self) -> int:
         """Return how many of the latest beats are a tachycardia, 0 if none are."""
-        fewest = self._settings.tachycardia_beats
-        beats = self.state.beats
+        fewest, beats = self._settings.tachycardia_beats, self.state.beats
         if len(beats) < fewest:
             return 0
         seconds = (beats[-1].sample - beats[-fewest].sample) / self._fs_hz
@@ -235,7 +235,7 @@ class VentricularRhythm:
         beat, or so soon after another one that it can be the first of the run.
         """
         within = BETWEEN_S if self.state.length else FAST_RR_S
-        return beat.ventricular is False and beat.rr_s <= within and beat.is_foreign
+        return beat.rr_s <= within and beat.ventricular is False and beat.is_foreign
 
     def _end_run(self, sample: int) -> list[RhythmChange]:
         state, changes = self.state, list[RhythmChange]()

@@ -155,18 +155,15 @@ class BeatQueue:
         return drained
 
     def _assign_verdict(self, beat: Beat) -> None:
-        state = self.state
-        if math.isfinite(beat.rr_s):
-            state.rr_s.append(beat.rr_s)
+        state, rr_s = self.state, beat.rr_s
+        if math.isfinite(rr_s):
+            state.rr_s.append(rr_s)
             del state.rr_s[:-RATE_BEATS]
-        seen_in = None if beat.score is None or beat.probabilities is None else beat.lead
         for lead, live in enumerate(self._live):
-            if lead != seen_in:
-                live.skip(beat.rr_s)
-        if beat.score is None or beat.probabilities is None:
-            return
-        live = self._live[beat.lead]
-        beat.verdict = live.score(beat.window, beat.rr_s, beat.score, beat.probabilities)
-        beat.bpm = self.bpm()
-        if beat.verdict.anomalous:
-            state.anomalous = (beat.id[1], beat.sample)
+            if lead != beat.lead or beat.score is None or beat.probabilities is None:
+                live.skip(rr_s)
+                continue
+            beat.verdict = live.score(beat.window, rr_s, beat.score, beat.probabilities)
+            if beat.verdict.anomalous:
+                beat.bpm = self.bpm()
+                state.anomalous = (beat.id[1], beat.sample)

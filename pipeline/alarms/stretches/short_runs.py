@@ -51,13 +51,12 @@ def is_run(beats: Sequence[StretchBeat]) -> bool:
     All are named ventricular or have a QRS that is none of the patient's own, each resembles the
     one before, and of one at least class V is more probable than it is of any beat.
     """
-    if len(beats) <= RUN_BEATS:
-        return False
+    if len(beats) <= RUN_BEATS or not beats[-RUN_BEATS].rr_s <= FAST_RR_S:
+        return False  # nearly always
     before, first, second, third = beats[-RUN_BEATS - 1 :]
     run = (first, second, third)
     return (
-        first.rr_s <= FAST_RR_S  # what nearly always decides comes first
-        and first.rr_s <= (1.0 - NOT_EARLY) * before.rr_s
+        first.rr_s <= (1.0 - NOT_EARLY) * before.rr_s
         and second.rr_s + third.rr_s <= 2.0 * FAST_RR_S
         and all(beat.ventricular is not None for beat in (before, *run))
         and not (before.ventricular or before.is_foreign)

@@ -275,8 +275,8 @@ class Dispatcher:
             second = second_rows([row.second for row in rows])
             request = ScoreRequest(
                 ids=ids,
-                windows=np.stack([row.window for row in rows]),
-                measures=np.stack([row.measures for row in rows]),
+                windows=np.concatenate([row.window for row in rows]).reshape(len(rows), -1),
+                measures=np.concatenate([row.measures for row in rows]).reshape(len(rows), -1),
                 second=NO_MEASURES if second is None else second,
             )
             requests.append((scorer, request))

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import attrgetter
 from typing import Final
 
 from pipeline.errors import WireError
@@ -30,6 +31,9 @@ BUCKETS_MS: Final = (
 )  # fmt: skip
 """Fine around 10 and 50 ms, the limits for the way through the system, and around the 500 ms that
 a beat's window waits for its end."""
+
+
+_parts = attrgetter(*STAGES)
 
 
 class Histogram:
@@ -74,7 +78,7 @@ class HubCounters:
         self.alarms: Counter[str] = Counter()
         """Alarms that began and are in the log, by kind."""
         self._removed = Totals(Counters(), 0)
-        self._stages = {stage: Histogram() for stage in STAGES}
+        self._histograms = [Histogram() for _ in STAGES]
 
     def reject(self, error: WireError, now: float) -> None:
         """Count a frame that is refused; the program's log says so, every `_WARN_S` at most."""
@@ -92,9 +96,9 @@ class HubCounters:
 
     def on_beat(self, latency: Latency) -> None:
         """Count where the time of a beat with a score went."""
-        for stage, histogram in self._stages.items():
+        for histogram, milliseconds in zip(self._histograms, _parts(latency), strict=True):
             # A beat that an earlier hub found may have times of another clock.
-            histogram.observe(max(0.0, getattr(latency, stage)))
+            histogram.observe(max(0.0, milliseconds))
 
     def on_alert(self, alert: Alert) -> None:
         """Count an alert that is in the log, if it begins an alarm."""
@@ -117,7 +121,10 @@ class HubCounters:
 
     def latency_ms(self) -> dict[str, StageHistogram]:
         """Return the histogram of each stage."""
-        return {stage: histogram.report() for stage, histogram in self._stages.items()}
+        return {
+            stage: histogram.report()
+            for stage, histogram in zip(STAGES, self._histograms, strict=True)
+        }
 
 
 def _add(total: Counters, one: Counters) -> None:

@@ -69,7 +69,7 @@ class Beat(State):
     probabilities: Probabilities | None = None
     verdict: Verdict | None = None
     bpm: float | None = None
-    """Heart rate at this beat, once it has a verdict."""
+    """Heart rate at this beat, once it is known to be anomalous."""
 
     @property
     def seen_in_leads(self) -> InLeads | None:
@@ -119,18 +119,12 @@ class Beat(State):
     def latency(self, published_at: float) -> Latency:
         """Return the breakdown for a beat that is published then; the parts add up to the total."""
         models = min(self.compute_s, self.scored_at - self.cut_at)
-        parts = [
-            round(1e3 * seconds, 3)
-            for seconds in (
-                self.window_arrived - self.r_arrived,
-                self.ready_arrived - self.window_arrived,
-                self.cut_at - self.ready_arrived,
-                self.scored_at - self.cut_at - models,
-                models,
-                published_at - self.scored_at,
-            )
-        ]
-        window, filter_, segment, queue, score, deliver = parts
+        window = round(1e3 * (self.window_arrived - self.r_arrived), 3)
+        filter_ = round(1e3 * (self.ready_arrived - self.window_arrived), 3)
+        segment = round(1e3 * (self.cut_at - self.ready_arrived), 3)
+        queue = round(1e3 * (self.scored_at - self.cut_at - models), 3)
+        score = round(1e3 * models, 3)
+        deliver = round(1e3 * (published_at - self.scored_at), 3)
         return Latency(
             window=window,
             filter=filter_,
@@ -138,5 +132,5 @@ class Beat(State):
             queue=queue,
             score=score,
             deliver=deliver,
-            total=round(sum(parts), 3),
+            total=round(window + filter_ + segment + queue + score + deliver, 3),
         )

@@ -51,6 +51,7 @@ from pipeline.schema.messages import (
 from pipeline.schema.public import Alert, Public, Status, SystemReport
 from pipeline.schema.requests import Died, Limits
 from pipeline.scoring.beat import Beat
+from pipeline.stream.beat_report import BeatReport
 from pipeline.stream.outcome import Outcome
 from pipeline.stream.streams import MAX_STREAMS
 from pipeline.transport.sockets import wait
@@ -103,10 +104,8 @@ class Hub:
         self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
         self._paced = {"read": 0.0, "commit": 0.0, "watch": 0.0, "strips": 0.0}
         """When what many live streams have in common is due again."""
-        self._messages: list[tuple[str, Public]] = []
-        """To be published after the commit, by topic."""
-        self._reported_beats: list[Beat] = []
-        """Beats with a score that these messages report."""
+        self._reports: list[BeatReport] = []
+        """Beats to be published after the commit."""
         self._counters = HubCounters()
         settings = (config.live_score, config.alarms, clock, config.max_streams)
         self._recorder = config.recorder
@@ -282,8 +281,7 @@ class Hub:
         if isinstance(event, GivenUp):
             self._dispatcher.give_up(event.ids)
         self._outbox.add(outcome.alerts, outcome.trends)
-        self._messages += outcome.messages
-        self._reported_beats += outcome.reported
+        self._reports += outcome.reports
         if outcome.removed is not None:
             self._counters.on_removed(outcome.removed)
             if isinstance(event, Forgotten):  # for a stream that starts over, `_hand_over` did it
@@ -359,15 +357,13 @@ class Hub:
         self._control.reply(logged, self._outbox.take_new(), self._outbox.unwritable)
         if self._is_due("strips", self._clock(), _WATCH_S * self._share):
             self._outbox.log_strips(self._streams.take_strips())
-        for topic, message in self._messages:
-            self._outbox.publish(topic, message)
-        self._messages.clear()
-        for beat in self._reported_beats:
-            latency = beat.latency(self._clock())
-            self._counters.on_beat(latency)
+        self._outbox.publish_beats(self._reports)
+        now = self._clock()
+        for beat in (report.beat for report in self._reports if report.beat.verdict is not None):
+            self._counters.on_beat(latency := beat.latency(now))
             if (session := self._streams.sessions.get(beat.id[0])) is not None:
                 session.record_latency(latency.total)
-        self._reported_beats.clear()
+        self._reports.clear()
 
     def _regular_messages(self, now: float) -> Iterator[tuple[str, Public]]:
         """Yield what is published at fixed intervals and is due, by topic."""

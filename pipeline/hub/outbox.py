@@ -25,6 +25,7 @@ from pipeline.schema.public import (
     encode_json,
 )
 from pipeline.schema.trend import recorded_at
+from pipeline.stream.beat_report import BEAT, WINDOW, BeatReport
 from pipeline.stream.session import PendingAlert
 from pipeline.transport.sockets import Publisher
 
@@ -88,6 +89,13 @@ class Outbox:
         """Send a message that is not recorded, if anybody may subscribe to it."""
         if self._publisher.wants(topic):
             self._publisher.publish(topic, encode_json(message))
+
+    def publish_beats(self, reports: Iterable[BeatReport]) -> None:
+        """Send what is published of beats, made only if anybody may subscribe to it."""
+        if self.wants(BEAT) or self.wants(WINDOW):
+            for report in reports:
+                for topic, message in report.messages():
+                    self.publish(topic, message)
 
     def wants(self, topic: str) -> bool:
         """Return whether anybody may subscribe to a topic."""

@@ -96,7 +96,8 @@ class Step:
         """Add what follows from an event."""
         self.alerts += outcome.alerts
         self.beats += outcome.windows
-        self.messages += outcome.messages
+        for report in outcome.reports:
+            self.messages += report.messages()
         self.messages += [(f"trend/{one.stream}", one) for one in outcome.trends]
 
 

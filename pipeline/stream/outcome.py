@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from pipeline.schema.public import Alert, Public, Trend
+from pipeline.schema.public import Alert, Trend
 from pipeline.scoring.beat import Beat
 from pipeline.signal.samples import SampleBlock
+from pipeline.stream.beat_report import BeatReport
 from pipeline.stream.session import PendingAlert, StreamSession
 
 
@@ -16,12 +17,10 @@ class Outcome:
     """Beats that want a score."""
     alerts: list[PendingAlert] = field(default_factory=list)
     """Alerts on their way to the log."""
-    messages: list[tuple[str, Public]] = field(default_factory=list)
-    """What else is published of beats, by topic."""
+    reports: list[BeatReport] = field(default_factory=list)
+    """Beats that can be published."""
     trends: list[Trend] = field(default_factory=list)
     """Minutes of which all is known."""
-    reported: list[Beat] = field(default_factory=list)
-    """Beats with a score that these messages report."""
     ended: bool = False
     """Whether a stream is over and its last beat is reported."""
     acknowledged: list[Alert] = field(default_factory=list)

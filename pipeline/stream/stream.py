@@ -23,8 +23,7 @@ from pipeline.alarms.signal_rules import WINDOW_DELAY_S
 from pipeline.alarms.stream_alarms import StreamAlarms
 from pipeline.constants import SAMPLING_RATE_HZ, WINDOW_AFTER_R
 from pipeline.errors import SnapshotError
-from pipeline.schema.alert import happened_at, utc_text
-from pipeline.schema.messages import LATEST_UTC_S
+from pipeline.schema.alert import happened_at
 from pipeline.schema.public import Alert, Trend
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.beat_features import BeatFeatures
@@ -40,7 +39,7 @@ from pipeline.signal.segmenter import Segmenter
 from pipeline.signal.segmenter_state import SegmenterState
 from pipeline.signal.source_clock import SourceClock, SourceClockState
 from pipeline.stream.beat_queue import BeatQueue
-from pipeline.stream.beat_report import BeatReport, report_of
+from pipeline.stream.beat_report import BeatReport, event_utc
 from pipeline.stream.completed import Change, beats_of, in_order
 from pipeline.stream.counters import Counters, counted
 from pipeline.stream.stream_state import StreamState
@@ -306,10 +305,9 @@ class Stream:
         elif beat.verdict.anomalous:
             self.counters.anomalous += 1
         alerts = self._dated(self._alarms.beats.on_beat(beat))
-        utc = self._utc(beat.sample, beat.id[1])
-        report = report_of(beat, self.fs_hz, alerts, utc, self.leads)
-        self._trends.on_beat(report.note)
-        return report
+        self._trends.on_beat(beat)
+        utc_s = self._utc_s(beat.sample, beat.id[1])
+        return BeatReport(beat, alerts, utc_s, self.fs_hz, self.leads)
 
     def _dated(self, alerts: list[Alert]) -> list[Alert]:
         """Count the alerts, and put the time of the source's clock on them."""
@@ -324,9 +322,10 @@ class Stream:
 
     def _utc(self, sample: int, epoch: int) -> str:
         """Return when a sample was taken by the source's clock; empty where it sends no stamps."""
-        utc_s = self._source_clock.utc_s(sample) if epoch == self.epoch else None
-        # Far from all stamps the line may leave the calendar: a hostile source can do that.
-        return utc_text(utc_s) if utc_s is not None and 0 <= utc_s < LATEST_UTC_S else ""
+        return event_utc(self._utc_s(sample, epoch))
+
+    def _utc_s(self, sample: int, epoch: int) -> float | None:
+        return self._source_clock.utc_s(sample) if epoch == self.state.epoch else None
 
     # --- alarms from outside ------------------------------------------------------------
 

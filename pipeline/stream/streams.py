@@ -382,12 +382,9 @@ class Streams:
         """Report the beats that can be published now, and the end of the stream after the last."""
         session = self.sessions[name]
         for report in session.stream.drain():
-            outcome.messages.append((f"beat/{name}", report.note))
-            if report.note.analysable:
-                outcome.reported.append(report.beat)
-            if report.view is not None:
-                outcome.messages.append((f"window/{name}", report.view))
-            outcome.add(report.alerts, session.arrived_at, report.beat)
+            outcome.reports.append(report)
+            if report.alerts:
+                outcome.add(report.alerts, session.arrived_at, report.beat)
         if session.ended and not session.state.end_reported:
             session.state.end_reported = True
             logger.info("the stream is over", extra={"stream": name})

@@ -18,8 +18,9 @@ from pipeline.alarms.rate_rules import BRIDGED_S, RATE_BEATS
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.constants import CLASSES
 from pipeline.errors import SnapshotError
-from pipeline.schema.public import BeatNote, Trend
+from pipeline.schema.public import Trend
 from pipeline.schema.state import Shape, State, field
+from pipeline.scoring.beat import Beat
 from pipeline.trends.rates import rates_of
 from pipeline.trends.spans import Spans
 from pipeline.trends.variability import PERIOD_S, Variability, variability
@@ -175,12 +176,16 @@ class Trends:
             else:
                 fibrillating.end(sample)
 
-    def on_beat(self, note: BeatNote) -> None:
+    def on_beat(self, beat: Beat) -> None:
         """Take in the next beat, as it is published."""
-        code = _CODES[note.beat_class] + _ANOMALOUS * note.anomalous
+        code, epoch = _NOT_ANALYSABLE, beat.id[1]
+        if beat.verdict is not None:
+            code = _CODES[beat.beat_class] + _ANOMALOUS * beat.verdict.anomalous
         for one in self.state.epochs:
-            if one.epoch == note.epoch:
-                one.add(note.sample, math.nan if note.rr_s is None else note.rr_s, code)
+            if one.epoch == epoch:
+                # As it is published, so that whoever has the beats finds the same minutes.
+                rr_s = round(beat.rr_s, 4) if math.isfinite(beat.rr_s) else math.nan
+                one.add(beat.sample, rr_s, code)
                 return
 
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> None:

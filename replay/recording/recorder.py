@@ -19,7 +19,8 @@ from typing import Final
 
 from pipeline.errors import ConfigError, MonitorError
 from pipeline.schema.messages import Chunk, End, Event, Forgotten, Opened
-from pipeline.schema.public import Alert, BeatNote, RecordingReport
+from pipeline.schema.public import Alert, RecordingReport
+from pipeline.scoring.beat import Beat
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.outcome import Outcome
 from pipeline.stream.session import StreamSession
@@ -167,9 +168,10 @@ class Recorder:
             self._earlier.pop(event.stream, None)
         for block in outcome.blocks:
             self._take_block(self._track_of(event, sessions), block)
-        for _, message in outcome.messages:
-            if isinstance(message, BeatNote) and message.stream in sessions:
-                self._take_beat(self._track(message.stream, sessions[message.stream]), message)
+        for report in outcome.reports:
+            name = report.beat.id[0]
+            if name in sessions:
+                self._take_beat(self._track(name, sessions[name]), report.beat)
         if not self._restoring:  # `restored` knows what is present then
             for pending in outcome.alerts:
                 if pending.alert.kind in RHYTHMS and pending.alert.stream in self._tracks:
@@ -207,11 +209,12 @@ class Recorder:
         if track.bytes > MOST_AT_ONCE:
             self._full.add(track.stream)
 
-    def _take_beat(self, track: Track, beat: BeatNote) -> None:
-        rhythm = self._rhythms.setdefault(beat.stream, Rhythm())
+    def _take_beat(self, track: Track, beat: Beat) -> None:
+        stream, epoch, _ = beat.id
+        rhythm = self._rhythms.setdefault(stream, Rhythm())
         if not track.rhythm:
-            self._change(track, beat.epoch, beat.sample, rhythm.name)
-        track.mark(beat.epoch, beat.sample, beat.beat_class or "Q")
+            self._change(track, epoch, beat.sample, rhythm.name)
+        track.mark(epoch, beat.sample, beat.beat_class or "Q")
 
     def _take_alert(self, alert: Alert) -> None:
         track = self._tracks[alert.stream]

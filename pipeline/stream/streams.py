@@ -7,7 +7,7 @@ where it was. No sockets, no log; the clock serves latencies only.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
@@ -285,9 +285,11 @@ class Streams:
             to: where given, decides to which of the streams concerned the event is applied.
         """
         outcome = Outcome()
-        for name in sorted(self.concerned(event)):
-            if to is not None and not to(name):
-                continue
+        names = [name for name in sorted(self.concerned(event)) if to is None or to(name)]
+        if isinstance(event, ScoreReply):
+            self._on_scores(event, names, outcome)
+            return outcome
+        for name in names:
             match event:
                 case Opened():
                     former = outcome.removed = self.sessions.get(name)
@@ -304,8 +306,6 @@ class Streams:
                     self._on_chunk(self.sessions[name], event, arrived_at, outcome)
                 case End():
                     self._on_end(self.sessions[name], event, arrived_at, outcome)
-                case ScoreReply():
-                    self._on_scores(name, event)
                 case GivenUp():
                     stream = self.sessions[name].stream
                     for window_id in event.ids:
@@ -369,14 +369,18 @@ class Streams:
         for strip in taken.strips:
             session.add_strip(strip)
 
-    def _on_scores(self, name: str, reply: ScoreReply) -> None:
-        beats, compute_s = self.sessions[name].stream.beats, reply.compute_ms / 1e3
+    def _on_scores(self, reply: ScoreReply, names: Iterable[str], outcome: Outcome) -> None:
+        """Bring the scores of these streams back to them."""
+        beats = {name: self.sessions[name].stream.beats for name in names}
+        compute_s = reply.compute_ms / 1e3
         rows = zip(
             reply.ids, reply.scores.tolist(), reply.residuals, reply.probabilities, strict=True
         )
         for window_id, score, residual, probabilities in rows:
-            if window_id[0] == name:
-                beats.scored(window_id, score, residual, probabilities, compute_s)
+            if (of_stream := beats.get(window_id[0])) is not None:
+                of_stream.scored(window_id, score, residual, probabilities, compute_s)
+        for name in names:
+            self._settle(name, outcome)
 
     def _settle(self, name: str, outcome: Outcome) -> None:
         """Report the beats that can be published now, and the end of the stream after the last."""

@@ -56,22 +56,6 @@ def shape_of(numbers: NDArray[np.float64]) -> QrsShape:
     return QrsShape(*[value if value == value else math.nan for value in numbers.tolist()])
 
 
-def compare(
-    window: NDArray[np.float32],
-    usual: NDArray[np.float32],
-    before: NDArray[np.float32] | None,
-) -> QrsShape:
-    """Compare a beat with the usual templates, float32[templates, 320], and with the beat before.
-
-    Of a beat that is much as usual nothing but the likeness to one template is measured; with no
-    usual template, all else is.
-    """
-    shape, each = np.empty(kernel.SHAPE_NUMBERS), np.ones(len(usual), dtype=np.bool_)
-    follows, before = before is not None, window if before is None else before
-    kernel.compare(window, usual, each, len(usual), before, follows, shape)
-    return shape_of(shape)
-
-
 def likeness_unshifted(window: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Return the correlation of the QRS of two windows, float32[320] each, without a lag."""
     return kernel.likeness_unshifted(window, other)

@@ -20,8 +20,10 @@ from pipeline.scoring.live_score import (
     LiveScoreConfig,
     Scale,
 )
-from pipeline.scoring.qrs_shape import compare, likeness_unshifted
+from pipeline.scoring.qrs_shape import likeness_unshifted
 from pipeline.signal.kernels import sampling
+from pipeline.signal.kernels.scoring import leads as of_leads
+from pipeline.signal.kernels.scoring.shape import SHAPE_NUMBERS
 from pipeline.signal.ring import SignalRing, SignalRingState
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
@@ -65,8 +67,10 @@ def compile_kernels_of_beats() -> None:
         of_atria.take(0.8, window, usable=True)
         without_p_waves(of_atria.evidence()[0], 0.0)
         Organisation().take(window).median_likeness()
-        compare(window, window[None], window)
         likeness_unshifted(window, window)
+        two, each = np.stack((window, window)), np.ones(2, dtype=np.bool_)
+        of_leads.compare_leads(two, each, two, two, each[:1], np.zeros((2, SHAPE_NUMBERS)))
+        of_leads.follow_leads(two, each, np.zeros(2, dtype=np.float32), two, two)
         measure_beats([BeatFeatures()], rr_s, window[None, None], usable[None], _FIRST_LEAD, rr_s)
         SignalRing(SignalRingState.fresh(1, WINDOW_SAMPLES)).place(0, 0, window[None])
         scales = dict.fromkeys(COMPONENTS, Scale(median=0.0, p95=1.0))

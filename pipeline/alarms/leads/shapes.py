@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.schema.state import Shape, State, field
 from pipeline.scoring.beat import Beat
-from pipeline.scoring.qrs_shape import AS_USUAL, QrsShape, compare, likeness_unshifted
+from pipeline.scoring.qrs_shape import AS_USUAL, QrsShape, likeness_unshifted, shape_of
+from pipeline.signal.kernels.scoring import leads as kernel
+from pipeline.signal.kernels.scoring.shape import SHAPE_NUMBERS
 
 LEARNED: Final = 8
 """From this many usual beats the template of a lead is known: one or two may be misnamed."""
 
 STEP: Final = 0.1
 """The template follows each usual beat by this much: the latest ten count most."""
+
+_ONE_USUAL: Final = np.ones(1, dtype=np.bool_)
 
 
 class LeadShapesState(State):
@@ -75,38 +79,50 @@ class LeadShapes:
         state = self.state
         if not state.learned or beat.in_leads is None:
             return []
-        shapes = [
-            self._shape(lead, window, beat) if usable else QrsShape()
-            for lead, (window, usable) in enumerate(zip(beat.in_leads, beat.usable_in, strict=True))
-        ]
+        usable = np.array(beat.usable_in)
+        shapes = self._shapes(beat, usable)
         usual = learns and shapes[beat.lead].likeness >= AS_USUAL
-        for lead, (window, usable) in enumerate(zip(beat.in_leads, beat.usable_in, strict=True)):
-            state.before[lead] = window if usable else 0.0
-            if usable and usual:
-                self._learn(lead, window)
+        steps = np.zeros(len(shapes), dtype=np.float32)
+        if usual:
+            for lead in np.flatnonzero(usable).tolist():
+                steps[lead] = self._step(lead)
+        kernel.follow_leads(beat.in_leads, usable, steps, state.usual, state.before)
         return shapes
 
-    def _shape(self, lead: int, window: NDArray[np.float32], beat: Beat) -> QrsShape:
+    def _shapes(self, beat: Beat, usable: NDArray[np.bool_]) -> list[QrsShape]:
+        """Return the shape of a beat in each lead; unknown where it cannot be analysed."""
         state = self.state
-        known = state.learned[lead] >= LEARNED
-        if lead == beat.lead and beat.verdict is not None:
-            its = beat.verdict.shape
-            if its.likeness >= AS_USUAL or not known:
-                return its
-            if not math.isnan(its.likeness):
-                here = likeness_unshifted(window, state.usual[lead])
-                return QrsShape(likeness=here) if here >= AS_USUAL else its
-        if not known:
-            return QrsShape()
-        before = state.before[lead]
-        usual = state.usual[lead : lead + 1]
-        return compare(window, usual, before if before.any() else None)
+        assert beat.in_leads is not None
+        wanted = usable & (np.array(state.learned) >= LEARNED)
+        seen_in = self._seen_in(beat) if usable[beat.lead] else None
+        if seen_in is not None:
+            wanted[beat.lead] = False
+        numbers = np.empty((len(wanted), SHAPE_NUMBERS))
+        kernel.compare_leads(beat.in_leads, wanted, state.usual, state.before, _ONE_USUAL, numbers)
+        shapes = [shape_of(of_lead) for of_lead in numbers]
+        if seen_in is not None:
+            shapes[beat.lead] = seen_in
+        return shapes
 
-    def _learn(self, lead: int, window: NDArray[np.float32]) -> None:
-        state = self.state
-        if state.learned[lead] < LEARNED:
-            state.learned[lead] += 1
-            step = 1.0 / state.learned[lead]
-        else:
-            step = STEP
-        state.usual[lead] += np.float32(step) * (window - state.usual[lead])
+    def _seen_in(self, beat: Beat) -> QrsShape | None:
+        """Return the shape of a beat in the lead that it is seen in, where the live score has it.
+
+        None where nothing is usual for the live score, but something is here.
+        """
+        if beat.verdict is None:
+            return None
+        state, its = self.state, beat.verdict.shape
+        if its.likeness >= AS_USUAL or state.learned[beat.lead] < LEARNED:
+            return its
+        if math.isnan(its.likeness) or beat.in_leads is None:
+            return None
+        here = likeness_unshifted(beat.in_leads[beat.lead], state.usual[beat.lead])
+        return QrsShape(likeness=here) if here >= AS_USUAL else its
+
+    def _step(self, lead: int) -> float:
+        """Count a usual beat; return by how much the template of a lead follows it."""
+        learned = self.state.learned
+        if learned[lead] == LEARNED:
+            return STEP
+        learned[lead] += 1
+        return 1.0 / learned[lead]

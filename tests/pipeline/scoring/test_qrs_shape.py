@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.scoring.qrs_shape import UNUSUAL, compare, likeness, likeness_unshifted, width_ms
+from pipeline.scoring.qrs_shape import (
+    UNUSUAL,
+    QrsShape,
+    likeness,
+    likeness_unshifted,
+    shape_of,
+    width_ms,
+)
+from pipeline.signal.kernels.scoring import shape as kernel
 
 T = np.arange(320)
 
@@ -19,6 +27,18 @@ def triangle(width: int, at: int = 140) -> NDArray[np.float32]:
 def biphasic(at: int = 140) -> NDArray[np.float32]:
     """Return a window whose QRS goes up and down again over 170 ms."""
     return (np.sin((T - at) / 9.0) * np.exp(-(((T - at) / 20.0) ** 2))).astype(np.float32)
+
+
+def compare(
+    window: NDArray[np.float32],
+    usual: NDArray[np.float32],
+    before: NDArray[np.float32] | None,
+) -> QrsShape:
+    """Compare a beat with usual templates, float32[templates, 320], and with the beat before."""
+    shape, each = np.empty(kernel.SHAPE_NUMBERS), np.ones(len(usual), dtype=np.bool_)
+    follows, before = before is not None, window if before is None else before
+    kernel.compare(window, usual, each, len(usual), before, follows, shape)
+    return shape_of(shape)
 
 
 @given(st.floats(0.1, 10.0), st.floats(-1.0, 1.0), st.integers(-12, 12))

@@ -2,18 +2,22 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.alarms.beat_rules import BeatAlarms
-from pipeline.alarms.leads.shapes import LEARNED, LeadShapes, LeadShapesState
+from pipeline.alarms.leads.shapes import LEARNED, STEP, LeadShapes, LeadShapesState
 from pipeline.alarms.leads.watch import AT_ONCE_S, LeadWatch
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine, AlarmStateMachineState
 from pipeline.errors import SnapshotError
 from pipeline.scoring.beat import Beat
-from pipeline.scoring.qrs_shape import QrsShape
+from pipeline.scoring.qrs_shape import AS_USUAL, QrsShape, likeness_unshifted, shape_of
+from pipeline.signal.kernels.scoring.shape import SHAPE_NUMBERS, compare
 from pipeline.signal.quality import Reason
 from tests.support.episodes import beat_at
 
@@ -118,3 +122,59 @@ def test_lead_has_found_a_beat_where_its_own_complex_lies_beside_it() -> None:
     assert watch.found_at(5000, 5400) == [True, False]
     assert watch.found_at(5001, 5401) == [False, True]
     assert LeadWatch(("II",), FS).found_at(5000, 5401) == []
+
+
+class OneByOne:
+    """What `LeadShapes` keeps and finds, lead after lead."""
+
+    def __init__(self, leads: int) -> None:
+        self.usual, self.before = np.zeros((2, leads, 320), np.float32)
+        self.learned = [0] * leads
+
+    def on_beat(self, beat: Beat, *, learns: bool) -> list[QrsShape]:
+        """Take in a beat that is seen in the first lead; return its shape in each."""
+        assert beat.in_leads is not None
+        assert beat.verdict is not None
+        shapes = [QrsShape()] * len(self.learned)
+        for lead, window in enumerate(beat.in_leads):
+            usual, known = self.usual[lead], self.learned[lead] == LEARNED
+            if not beat.usable_in[lead]:
+                continue
+            if lead == beat.lead:
+                shapes[lead] = its = beat.verdict.shape
+                here = likeness_unshifted(window, usual) if known else math.nan
+                if its.likeness < AS_USUAL and here >= AS_USUAL:
+                    shapes[lead] = QrsShape(likeness=here)
+            elif known:
+                before, numbers = self.before[lead], np.empty(SHAPE_NUMBERS)
+                one, follows = np.ones(1, np.bool_), bool(before.any())
+                compare(window, usual[None], one, 1, before, follows, numbers)
+                shapes[lead] = shape_of(numbers)
+        self.before = np.where(np.array(beat.usable_in)[:, None], beat.in_leads, np.float32(0.0))
+        if learns and shapes[beat.lead].likeness >= AS_USUAL:
+            for lead in np.flatnonzero(beat.usable_in):
+                known = self.learned[lead] == LEARNED
+                self.learned[lead] += not known
+                step = np.float32(STEP if known else 1.0 / self.learned[lead])
+                self.usual[lead] += step * (beat.in_leads[lead] - self.usual[lead])
+        return shapes
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_all_leads_at_once_are_as_one_after_the_other(seed: int) -> None:
+    """Bit for bit, whatever beats come, and whichever leads can be analysed."""
+    rng = np.random.default_rng(seed)
+    shapes, others = LeadShapes(LeadShapesState.fresh(2)), OneByOne(2)
+    for n in range(40):
+        windows = VENTRICULAR if rng.random() < 0.3 else CONDUCTED
+        windows = windows + rng.normal(0, 0.03, windows.shape).astype(np.float32)
+        reasons = (Reason.OK, Reason.NOISE if rng.random() < 0.2 else Reason.OK)
+        one = beat(1000 * n, windows, float(rng.choice([0.99, 0.97, 0.5])), reasons)
+        learns = bool(rng.random() < 0.8)
+        found = [msgspec.structs.astuple(its) for its in shapes.on_beat(one, learns=learns)]
+        expected = [msgspec.structs.astuple(its) for its in others.on_beat(one, learns=learns)]
+        np.testing.assert_array_equal(found, expected)
+        assert shapes.state.learned == others.learned
+        np.testing.assert_array_equal(shapes.state.usual, others.usual)
+        np.testing.assert_array_equal(shapes.state.before, others.before)

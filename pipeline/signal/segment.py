@@ -217,17 +217,14 @@ def cut_leads(
     shape = len(filtered), len(beats)
     windows_of = np.empty((*shape, WINDOW_SAMPLES), dtype=np.float32)
     spans_of, reasons_of = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.uint8)
+    leads = np.empty(len(beats), dtype=np.uint8)
     windows.cut_beats(
         filtered, masks, first, last, beats, WINDOW_BEFORE_R, FLAT_WINDOW_MV, windows_of, spans_of,
-        reasons_of,
+        reasons_of, leads,
     )  # fmt: skip
-    leads = beats[:, windows.LEAD].astype(np.uint8)
     if len(filtered) == 1:
         return Views(windows_of[0], spans_of[0], reasons_of[0], leads, windows_of, reasons_of)
-    rows, usable = np.arange(len(beats)), reasons_of == Reason.OK
-    elsewhere = ~usable[leads, rows] & usable.any(axis=0)
-    leads[elsewhere] = usable.argmax(axis=0)[elsewhere]
-    at = leads, rows
+    at = leads, np.arange(len(beats))
     return Views(windows_of[at], spans_of[at], reasons_of[at], leads, windows_of, reasons_of)
 
 

@@ -9,6 +9,7 @@ Pure in memory: no sockets, no clock, no logging. Units: mV in, sample indices o
 thread-safe: one instance a stream.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -25,7 +26,7 @@ from pipeline.signal.fibrillation import Change as FibrillationFound
 from pipeline.signal.filters import BAND, filter_bank, resampling
 from pipeline.signal.kernels import sampling, slots, spikes, windows
 from pipeline.signal.kernels.agreement import SHOWN_COLUMNS
-from pipeline.signal.kernels.windows import FIRST_R, LEAD, SURE, R
+from pipeline.signal.kernels.windows import LEAD, SURE
 from pipeline.signal.leads.agreement import Agreement
 from pipeline.signal.leads.lead import FILL_SECONDS, Lead, LeadStep
 from pipeline.signal.leads.lead_events import lead_events
@@ -68,7 +69,6 @@ _EDGE: Final = 5
 """An R peak nearer to the end than this many samples is none: the signal was not seen to turn."""
 
 
-_NO_BEATS_OF_ONE: Final = np.empty((0, FIRST_R + 1), dtype=np.int64)
 _NONE_USUAL: Final = np.empty((0, SHOWN_COLUMNS), dtype=np.int64)
 
 
@@ -100,6 +100,8 @@ class Segmenter:
         self._workspaces = workspaces(len(state.leads))
         self._no_beats = no_beats(len(state.leads))
         self._leads = [Lead(fs_hz, self._rate, lead) for lead in state.leads]
+        self._due = 0
+        """With which position a beat that waits is complete, at the earliest."""
         self._agreement = Agreement(state.agreement)
         self._rhythms = RhythmAgreement(state.rhythms)
 
@@ -116,32 +118,26 @@ class Segmenter:
         """
         x, marks = admit(block.samples, block.first_sample, block.flags, len(self._leads))
         counters, n = self.state.counters, x.shape[1]
-        expected = int(counters[EXPECTED])
-        if expected == NONE:
-            if n:
-                self._begin(block.first_sample, after_gap=False)
-            expected = block.first_sample
-        duplicates = min(max(expected - block.first_sample, 0), n)
-        first = block.first_sample + duplicates
-        if duplicates:
-            x, marks, n = x[:, duplicates:], marks[:, duplicates:], n - duplicates
-        gap = first - expected if n else 0
+        expected, first = int(counters[EXPECTED]), block.first_sample
+        gap = duplicates = 0
         before: Segment | None = None
-        if n:
-            end = first + n
+        if first != expected:
+            if expected == NONE:
+                if n:
+                    self._begin(first, after_gap=False)
+                expected = first
+            duplicates = min(max(expected - first, 0), n)
+            first += duplicates
+            if duplicates:
+                x, marks, n = x[:, duplicates:], marks[:, duplicates:], n - duplicates
+            gap = first - expected if n else 0
             if gap > self._fill:
-                before = self._flush()
-                if counters[STATE] != Reason.GAP:
-                    before.quality.append(QualityChange(expected, Reason.GAP))
-                before.lead_quality += [
-                    LeadChange(expected, k, Reason.GAP)
-                    for k, state in enumerate(self._lead_states())
-                    if len(self._leads) > 1 and state != Reason.GAP
-                ]
+                before = self._before_gap(expected)
                 self._begin(first, after_gap=True)
             elif gap:
                 x, marks = self._filled(gap, x, marks)
-            counters[EXPECTED] = end
+        if n:
+            counters[EXPECTED] = first + n
         if x.shape[1] <= PIECE:
             segment = self._advance(x, marks)
         else:
@@ -164,8 +160,21 @@ class Segmenter:
         self.state.counters[[EXPECTED, LAST_R, DONE, PENDING]] = NONE, NONE, 0, 0
         return last
 
+    def _before_gap(self, expected: int) -> Segment:
+        """Return what is completed before a gap that begins at the sample ``expected``."""
+        before = self._flush()
+        if self.state.counters[STATE] != Reason.GAP:
+            before.quality.append(QualityChange(expected, Reason.GAP))
+        before.lead_quality += [
+            LeadChange(expected, k, Reason.GAP)
+            for k, state in enumerate(self._lead_states())
+            if len(self._leads) > 1 and state != Reason.GAP
+        ]
+        return before
+
     def _begin(self, first_sample: int, *, after_gap: bool) -> None:
         self.state.begin_segment(self._rate, first_sample, after_gap=after_gap)
+        self._due = 0
         for lead in self._leads:
             lead.connect()
 
@@ -211,70 +220,80 @@ class Segmenter:
         5. List where the quality changes, and where fibrillation and rhythms too fast for single
            beats begin and end.
         """
-        state, counters, rate = self.state, self.state.counters, self._rate
-        done, origin = int(counters[DONE]), int(counters[ORIGIN])
-        first, several = origin + done, len(self._leads) > 1
+        state, rate, leads = self.state, self._rate, self._leads
+        counters = state.counters
+        _, origin, done, _, _, _, was, run = counters.tolist()
+        first, several = origin + done, len(leads) > 1
         # 1.
         given = x.shape[1]
         work = self._workspaces.of(max(given, given * rate.per // rate.step + 2))
         were = self._lead_states() if several else []
         closed, upto = end is not None, -1 if end is None else end
         steps = [
-            lead.advance(x[k], marks[k], work.leads[k], done, upto)
-            for k, lead in enumerate(self._leads)
+            lead.advance(x[k], marks[k], work.leads[k], done, upto) for k, lead in enumerate(leads)
         ]
-        n = steps[0].n
+        n, found, _, fibrillation, fast_rhythm = steps[0]
         if not n:
             nothing = np.empty((len(x), 0), np.float32)
-            return Segment(
-                *self._no_beats, quality=[], fibrillation=[], strips=nothing, strip_first=first
-            )
+            return Segment(*self._no_beats, [], [], nothing, first)
         new = n if end is None else end - done
+        last = done + new - 1
         # 2.
-        last, begin = done + new - 1, done - TAIL_SAMPLES
+        wrong = int(steps[0].wrong)
         if several:
             found = self._agreement.push(
-                [step.found for step in steps], work.filtered, work.masks, begin, last,
-                closed=closed,
+                [step.found for step in steps], work.filtered, work.masks, done - TAIL_SAMPLES,
+                last, closed=closed,
             )  # fmt: skip
-        else:
-            found = _of_one_lead(steps[0].found)
+            for k in range(1, len(steps)):
+                wrong |= steps[k].wrong << k
         # 3.
-        was = int(counters[STATE])
-        wrong = sum([step.wrong << k for k, step in enumerate(steps)])
-        states = patient_states(state, work, n, wrong)
+        states = patient_states(state, work, n, wrong, was, run)
         # 4.
-        emitted = self._emit(found, work, last, closed=closed)
+        if len(found) or last >= self._due or closed:
+            beats = self._emit(found, work, last, closed=closed)
+        else:
+            beats = self._no_beats  # nearly always, when chunks are short
         # 5.
         segment = Segment(
-            *emitted,
-            quality=[] if states is None else changes_of(was, states[:new], first, rate),
-            fibrillation=[],
-            strips=_strips(work, new, wrong != 0, lent=lent),
-            strip_first=first,
+            *beats,
+            [] if states is None else changes_of(was, states[:new], first, rate),
+            [],
+            _strips(work, new, wrong != 0, lent=lent),
+            first,
             complexes=_NONE_USUAL,
             usual=_NONE_USUAL,
         )
-        self._add_rhythms(segment, steps, found)
         if several:
-            segment.lead_quality, segment.complexes = lead_events(
-                [step.found for step in steps], [step.wrong for step in steps], were,
-                work.states[:, :new], first, origin, rate,
-            )  # fmt: skip
-            segment.usual = self._usual()
+            self._add_leads(segment, steps, found, were, work.states[:, :new])
+        elif fibrillation or fast_rhythm:
+            self._add_rhythms(segment, steps, fast_rhythm)
         counters[DONE] = done + n
         return segment
 
+    def _add_leads(
+        self,
+        segment: Segment,
+        steps: list[LeadStep],
+        beats: NDArray[np.int64],
+        were: list[int],
+        states: NDArray[np.uint8],
+    ) -> None:
+        """List what each of several leads shows by itself, and the rhythms of the patient."""
+        chosen = list(zip(beats[:, SURE].tolist(), beats[:, LEAD].tolist(), strict=True))
+        fast = self._rhythms.push([step.fast_rhythm for step in steps], chosen)
+        if fast or any(step.fibrillation for step in steps):
+            self._add_rhythms(segment, steps, fast)
+        segment.lead_quality, segment.complexes = lead_events(
+            [step.found for step in steps], [step.wrong for step in steps], were, states,
+            segment.strip_first, int(self.state.counters[ORIGIN]), self._rate,
+        )  # fmt: skip
+        segment.usual = self._usual()
+
     def _add_rhythms(
-        self, segment: Segment, steps: list[LeadStep], beats: NDArray[np.int64]
+        self, segment: Segment, steps: list[LeadStep], fast: Sequence[FastChange]
     ) -> None:
         """List where fibrillation and rhythms too fast for single beats begin and end."""
-        fast = steps[0].fast_rhythm
-        if len(steps) > 1:
-            chosen = list(zip(beats[:, SURE].tolist(), beats[:, LEAD].tolist(), strict=True))
-            fast = self._rhythms.push([step.fast_rhythm for step in steps], chosen)
-        if not (fast or any(step.fibrillation for step in steps)):
-            return  # nearly always
         segment.fast_rhythm = [
             FastRhythmChange(*self._placed(one), one.bpm, one.sure) for one in fast
         ]
@@ -315,46 +334,30 @@ class Segmenter:
         """Return the beats whose window is complete with the sample at ``last``.
 
         When ``closed``, all of them.
+
+        Args:
+            found: as `windows.complete` takes it.
+            work: the filtered signal, why it is masked, and its runs.
+            last: the newest position that counts.
+            closed: whether no sample follows.
         """
-        state, counters = self.state, self.state.counters
-        pending = int(counters[PENDING])
-        reach = _EDGE if closed else WINDOW_AFTER_R - 1
-        if not (found.size or closed or (pending and state.pending[0, R] + reach <= last)):
-            return self._no_beats  # nearly always, when chunks are short
-        waiting = np.empty((pending + len(found), state.pending.shape[1]), dtype=np.int64)
-        waiting[:pending] = state.pending[:pending]
-        if found.size:
-            waiting[pending:] = found
-        done, origin, rate = int(counters[DONE]), int(counters[ORIGIN]), self._rate
-        begin = done - TAIL_SAMPLES
-        positions, rr_s = np.empty((3, len(waiting)), np.int64), np.empty(len(waiting))
-        b = windows.complete(
-            waiting, last, reach, WINDOW_AFTER_R - 1, origin, rate.step, rate.per, rate.half,
-            int(counters[LAST_R]), int(counters[LAST_RUN]), work.runs, begin,
-            SAMPLING_RATE_HZ, positions, rr_s,
+        counters, pending, rate = self.state.counters, self.state.pending, self._rate
+        expected, origin, done, waited, last_r, last_run, _, _ = counters.tolist()
+        some, begin = waited + len(found), done - TAIL_SAMPLES
+        waiting = np.empty((some, pending.shape[1]), np.int64)
+        positions, rr_s = np.empty((3, some), np.int64), np.empty(some)
+        b, run, self._due = windows.complete(
+            found, pending, waited, last, _EDGE if closed else WINDOW_AFTER_R - 1,
+            WINDOW_AFTER_R - 1, expected - 1, origin, rate.step, rate.per, rate.half, last_r,
+            last_run, work.runs, begin, SAMPLING_RATE_HZ, closed, waiting, positions, rr_s,
         )  # fmt: skip
-        still = 0 if closed else len(waiting) - b
-        state.pending[:still] = waiting[b : b + still]
-        counters[PENDING] = still
+        counters[PENDING] = 0 if closed else some - b
         if not b:
             return self._no_beats
-        counters[LAST_R] = positions[0, b - 1]
-        counters[LAST_RUN] = work.runs[waiting[b - 1, R] - begin]
         r_samples, samples, ready = positions[:, :b]
-        return BeatArrays(
-            r_samples, samples, np.minimum(ready, counters[EXPECTED] - 1), rr_s[:b],
-            *cut_leads(waiting[:b], work.filtered, work.masks, begin, last),
-        )  # fmt: skip
-
-
-def _of_one_lead(found: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what the one lead of a stream has found, int64[f, 2], as beats of the patient."""
-    if not len(found):
-        return _NO_BEATS_OF_ONE  # nearly always, when chunks are short
-    beats = np.zeros((len(found), FIRST_R + 1), dtype=np.int64)
-    beats[:, R] = beats[:, FIRST_R] = found[:, 0]
-    beats[:, SURE] = found[:, 1]
-    return beats
+        counters[LAST_R], counters[LAST_RUN] = r_samples[-1], run
+        views = cut_leads(waiting[:b], work.filtered, work.masks, begin, last)
+        return BeatArrays(r_samples, samples, ready, rr_s[:b], *views)
 
 
 def _strips(work: Workspace, new: int, wrong: bool, *, lent: bool) -> NDArray[np.float32]:

@@ -5,20 +5,26 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import jit, value_range
+from pipeline.signal.kernels.sections import copy, jit, value_range
 
 FLAT, INCOMPLETE = 3, 7
 # Columns of a beat that waits for its window: R peak of the patient, the sample with which the beat
 # was sure, the lead of its window, and from FIRST_R on its R peak in each lead.
 R, SURE, LEAD, FIRST_R = range(4)
 
+NEVER = 2**62
+"""Beyond all positions."""
+
 
 @jit
 def complete(
-    beats: NDArray[np.int64],
+    found: NDArray[np.int64],
+    pending: NDArray[np.int64],
+    waited: int,
     last: int,
     reach: int,
     after: int,
+    newest: int,
     origin: int,
     step: int,
     per: int,
@@ -28,16 +34,22 @@ def complete(
     runs: NDArray[np.uint8],
     first: int,
     rate_hz: float,
+    closed: bool,
+    beats: NDArray[np.int64],
     positions: NDArray[np.int64],
     rr_s: NDArray[np.float64],
-) -> int:
-    """Write where the beats lie whose window is complete, and their intervals.
+) -> tuple[int, int, int]:
+    """Write which beats are complete, where they lie, and their intervals; the others wait.
 
     Args:
-        beats: int64[b, FIRST_R + leads], in order of time; positions count from ``origin``.
+        found: int64[f, FIRST_R + leads], new beats in order of time; of one lead the first two
+            columns are enough. Positions count from ``origin``.
+        pending: int64[p, FIRST_R + leads], those that wait, updated. When ``closed`` nothing does.
+        waited: how many have waited so far.
         last: the newest position.
         reach: samples after the R peak in the lead where it comes last that complete a window.
         after: samples after it that a window needs.
+        newest: the source's newest sample.
         origin: position of the segment's start in the 360 Hz stream.
         step: output k of the resampler lies ``step / per`` inputs after output k - 1,
         per: see ``step``,
@@ -48,31 +60,46 @@ def complete(
             show no QRS.
         first: see ``runs``.
         rate_hz: of the stream, 360.
-        positions: int64[3, b], written: R peaks in the 360 Hz stream and in the source's samples,
-            and the source's last sample that was needed.
-        rr_s: float64[b], written: intervals in seconds, NaN unless one run that shows QRS complexes
-            holds both beats.
+        closed: whether no sample follows.
+        beats: int64[waited + f, FIRST_R + leads], written: the complete ones, and those that wait.
+        positions: int64[3, waited + f], written: R peaks in the 360 Hz stream and in the source's
+            samples, and the source's last sample that was needed.
+        rr_s: float64[waited + f], written: intervals in seconds, NaN unless one run that shows QRS
+            complexes holds both beats.
 
     Returns:
-        How many beats are complete.
+        How many beats are complete, the run of the last one, and with which position the next one
+        of those that wait is complete: `NEVER` where none waits.
     """
-    for b in range(beats.shape[0]):
+    for b in range(waited):
+        copy(pending[b], beats[b])
+    for b in range(len(found)):
+        for k in range(beats.shape[1]):
+            of_one_lead = found[b, R] if k == FIRST_R else 0
+            beats[waited + b, k] = found[b, k] if k < found.shape[1] else of_one_lead
+    n, due = 0, NEVER
+    for b in range(len(beats)):
         end = beats[b, FIRST_R]
         for k in range(FIRST_R + 1, beats.shape[1]):
             end = max(end, beats[b, k])
         if end + reach > last:
-            return b
+            due = end + reach
+            break
         r, run = beats[b, R] + origin, np.int64(runs[beats[b, R] - first])
         whole, rest = r // per, r % per
         positions[0, b] = r
         positions[1, b] = whole * step + (2 * rest * step + per) // (2 * per)
         needed = max(end + after, beats[b, SURE]) + origin
         whole, rest = needed // per, needed % per
-        positions[2, b] = whole * step + rest * step // per + half
+        positions[2, b] = min(whole * step + rest * step // per + half, newest)
         known = (last_r >= 0) & (last_run == run) & (run % 2 == 0)
         rr_s[b] = (r - last_r) / rate_hz if known else np.nan
         last_r, last_run = int(r), int(run)
-    return len(beats)
+        n += 1
+    if not closed:
+        for b in range(n, len(beats)):
+            copy(beats[b], pending[b - n])
+    return n, last_run, due
 
 
 @jit
@@ -87,8 +114,9 @@ def cut_beats(
     windows: NDArray[np.float32],
     spans: NDArray[np.float32],
     reasons: NDArray[np.uint8],
+    chosen: NDArray[np.uint8],
 ) -> None:
-    """Cut the windows of beats out of each lead, and say which cannot be analysed.
+    """Cut the windows of beats out of each lead, say which cannot be analysed, and choose leads.
 
     Args:
         filtered: float32[leads, n], mV.
@@ -103,6 +131,8 @@ def cut_beats(
         spans: float32[leads, b], written: the distance between the extremes, mV.
         reasons: uint8[leads, b], written: the smallest code of a window's samples, FLAT, or
             INCOMPLETE.
+        chosen: uint8[b], written: the lead to see each beat in. That is its own, or, where its
+            window cannot be analysed there, the first other one where it can.
     """
     leads, count, width = windows.shape
     for lead in range(leads):
@@ -117,6 +147,11 @@ def cut_beats(
             span = _scale(band[at : at + width], flat_mv, window)
             code = _worst_code(why[at : at + width])
             spans[lead, b], reasons[lead, b] = span, FLAT if code == 0 and span < flat_mv else code
+    for b in range(count):
+        chosen[b] = beats[b, LEAD]
+        for lead in range(leads):
+            if reasons[chosen[b], b] != 0 and reasons[lead, b] == 0:
+                chosen[b] = lead
 
 
 @jit

@@ -17,7 +17,7 @@ _PLACE: Final = np.argsort(_IN_ORDER).astype(np.uint8)
 
 
 def patient_states(
-    state: SegmenterState, work: Workspace, n: int, wrong: int
+    state: SegmenterState, work: Workspace, n: int, wrong: int, was: int, run: int
 ) -> NDArray[np.uint8] | None:
     """Return the patient's `Reason` from each of n new samples on, and number the runs.
 
@@ -26,19 +26,20 @@ def patient_states(
         work: the states of the leads; ``runs`` is written.
         n: how many samples.
         wrong: of lead k the bit k, whether anything is wrong with it.
+        was: the patient's `Reason` before these samples,
+        run: and the number of the run.
 
     Returns:
         uint8[n], or None where all is well and was so before.
     """
-    counters = state.counters
     noted, run = follow_patient(
-        work.states, n, wrong, int(counters[STATE]), int(counters[RUN]), _IN_ORDER, _PLACE,
-        state.tail_runs, work.runs, work.patient,
+        work.states, n, wrong, was, run, _IN_ORDER, _PLACE, state.tail_runs, work.runs,
+        work.patient,
     )  # fmt: skip
     if not noted:
         return None
     states = work.patient[:n]
-    counters[RUN], counters[STATE] = run, states[-1]
+    state.counters[RUN], state.counters[STATE] = run, states[-1]
     return states
 
 

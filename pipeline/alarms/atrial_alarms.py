@@ -40,7 +40,10 @@ class AtrialAlarms:
 
     def take_turns(self) -> list[tuple[int, bool]]:
         """Return, once, where atrial fibrillation began (true) or ended, in order."""
-        turns, self._rhythm.turns = self._rhythm.turns, []
+        rhythm = self._rhythm
+        turns = rhythm.turns
+        if turns:
+            rhythm.turns = []
         return turns
 
     def settled_to(self, position: int) -> int:
@@ -75,6 +78,10 @@ class AtrialAlarms:
             else:
                 alerts += self._machine.end(KIND, change.begun_at, "regular again, or P waves")
         return alerts
+
+    def is_due(self, position: int) -> bool:
+        """Return whether nothing was known of the rhythm for so long that `advance` acts on it."""
+        return self._rhythm.is_lost(position)
 
     def advance(self, position: int) -> list[Alert]:
         """End the alarm if nothing has been known of the rhythm for `UNKNOWN_S`."""

@@ -314,10 +314,15 @@ class AtrialRhythm:
         """See `AtrialState.settled_to`."""
         return self.state.settled_to(position, self._dated_back)
 
+    def is_lost(self, position: int) -> bool:
+        """Return whether nothing was known for `UNKNOWN_S` by ``position``, and something before."""
+        known_at = self.state.known_at
+        return known_at is not None and position - known_at > self._unknown
+
     def advance(self, position: int) -> list[AtrialChange]:
         """Return the end of a condition of which nothing was known for `UNKNOWN_S`."""
         state = self.state
-        if state.known_at is None or position - state.known_at <= self._unknown:
+        if state.known_at is None or not self.is_lost(position):
             return []
         ended_at, raised = state.known_at, state.raised
         self.reset()

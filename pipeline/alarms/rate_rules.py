@@ -64,7 +64,16 @@ class RateRules:
     ) -> None:
         self.state = state or RateRulesState()
         self._settings = settings
+        self._bridged = BRIDGED_S * fs_hz
         self._fs_hz = fs_hz
+        within_s = 60.0 / max(settings.extreme_bradycardia_bpm, settings.heart_rate_low_bpm)
+        least_bpm = settings.extreme_tachycardia_bpm - settings.heart_rate_hysteresis_bpm
+        beyond_s = 60.0 / min(settings.heart_rate_high_bpm, least_bpm)
+        self._usual_s = beyond_s * (1 + 2 * _ROUNDING), within_s * (1 - 2 * _ROUNDING)
+        """Intervals of which every mean is within all limits: these bounds and all between."""
+        self._usual = 0
+        """How many of the latest intervals are such, as far as was counted. In no state: nothing
+        depends on it but the time that it saves."""
 
     @property
     def intervals_s(self) -> list[float]:
@@ -88,7 +97,7 @@ class RateRules:
             is back within it.
         """
         known = self.state.intervals
-        if known and sample - known[-1][0] > BRIDGED_S * self._fs_hz:
+        if known and sample - known[-1][0] > self._bridged:
             self._forget()
         if rr_s >= self._settings.asystole_s:
             self._forget()  # the heart stood still: what was before is no present rate
@@ -96,8 +105,12 @@ class RateRules:
         if not math.isfinite(rr_s):
             return []
         known.append((sample, rr_s))
-        del known[: 1 - FAST_BEATS]
-        if not self.state.active and not self.state.beyond_since and self._within_all_limits():
+        if len(known) >= FAST_BEATS:
+            del known[: 1 - FAST_BEATS]
+        shortest_s, longest_s = self._usual_s
+        self._usual = self._usual + 1 if shortest_s <= rr_s <= longest_s else 0
+        within = self._usual >= len(known) or self._within_all_limits()
+        if within and not self.state.active and not self.state.beyond_since:
             return []  # nearly always
         settings = self._settings
         return [

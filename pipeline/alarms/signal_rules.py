@@ -185,36 +185,36 @@ class SignalAlarms:
             usable: whether the window can be analysed.
             leads: the windows in all leads, where there are several: beats are compared within one.
         """
-        alerts = []
+        state, alerts = self.state, list[Alert]()
         self.evidence = math.nan
-        if sample > self.state.qrs_at:
-            self.state.qrs_at = sample
-            self.state.still_from = max(sample, self.state.seen_from)
+        if sample > state.qrs_at:
+            state.qrs_at = sample
+            state.still_from = max(sample, state.seen_from)
         if self.machine.state.alarms:
             for kind, seconds in self._no_qrs_kinds():
-                if known_at - self.state.still_from < self._samples(seconds):
+                if known_at - state.still_from < self._samples(seconds):
                     alerts += self.machine.end(kind, sample, "QRS seen again")
-        interval_s = self._interval(sample, rr_s)
+        blind = state.reason is not Reason.OK and state.reason in _BLIND
+        interval_s = self._interval(sample, rr_s, lost=blind or sample < state.seen_from)
         self._organisation.take(window if leads is None else leads.windows)
         if self._several:
             self._waves.on_beat(sample)
-        if self.state.reason not in _BLIND and self.state.fast_rhythm is None:
+        if not blind and state.fast_rhythm is None:
             for rate in self._rates.on_qrs(sample, interval_s):
                 alerts += self._on_rate(sample, rate, known_at)
-            if window is not None and self.state.fibrillation is None:
+            if window is not None and state.fibrillation is None:
                 alerts += self.atrial.on_beat(sample, rr_s, window, usable=usable, leads=leads)
                 self.evidence = self.atrial.evidence_without_p
         return alerts
 
-    def _interval(self, sample: int, rr_s: float) -> float:
+    def _interval(self, sample: int, rr_s: float, *, lost: bool) -> float:
         """Return the interval before a QRS, seconds, NaN if it is not known.
 
         The segmenter gives none where the signal is not analysable. Where it could still show a
         QRS, as a flat line could, the interval is known all the same: otherwise a heart at 20 bpm,
-        flat between its beats, would have no rate.
+        flat between its beats, would have no rate. ``lost``: whether it was or is hidden.
         """
         before = self.state.interval_from
-        lost = self.state.reason in _BLIND or sample < self.state.seen_from
         self.state.interval_from = None if lost else sample
         if math.isfinite(rr_s) or lost or before is None:
             return rr_s
@@ -288,8 +288,10 @@ class SignalAlarms:
 
     def on_position(self, position: int) -> list[Alert]:
         """Raise what is overdue: every QRS that completed before ``position`` is known."""
-        state, alerts = self.state, list[Alert]()
-        if not state.beats_until(position, *self._patience) or self.machine.present("unmonitored"):
+        state, alarms, alerts = self.state, self.machine.state.alarms, list[Alert]()
+        if not state.beats_until(position, *self._patience) or (
+            alarms and self.machine.present("unmonitored")
+        ):
             for known_at, raise_alarm in sorted(self._due(), key=itemgetter(0)):
                 if known_at < position:  # in order of time, however far apart the positions are
                     alerts += self._compare_leads(known_at)
@@ -298,10 +300,11 @@ class SignalAlarms:
         if self._several:
             alerts += self._compare_leads(position)
             self.leads.forget_before(position)
-        alerts += self.atrial.advance(position)
+        if self.atrial.is_due(position):
+            alerts += self.atrial.advance(position)
         if state.reason is Reason.OK and position - state.changed_at > self._watched:
             state.watched_to = position
-        if self.machine.state.alarms:
+        if alarms:
             alerts += self.machine.advance(position, SIGNAL_KINDS)
         return alerts
 

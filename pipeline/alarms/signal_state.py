@@ -57,7 +57,7 @@ class SignalAlarmsState(State):
         """
         return (
             self.reason is Reason.OK
-            and position <= max(self.still_from + still, self.seen_from + settled)
+            and (position <= self.still_from + still or position <= self.seen_from + settled)
             and position <= self.watched_to + scattered
             and not self.leads.off_due
         )

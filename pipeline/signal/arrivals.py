@@ -37,7 +37,8 @@ class ArrivalTimes:
     def record(self, end: int, at: float) -> None:
         """Record that the samples before ``end`` had arrived at ``at``, in seconds."""
         arrivals = self._arrivals
-        if len(arrivals) and 0 <= at - arrivals.latest_s < TOGETHER_S:
+        latest_s = arrivals.latest_s
+        if latest_s is not None and 0 <= at - latest_s < TOGETHER_S:
             arrivals.move_latest(end)
         else:
             arrivals.add(end, at)
@@ -48,7 +49,7 @@ class ArrivalTimes:
         if not ends:
             return
         times = self._arrivals
-        latest_s = times.latest_s if len(times) else None
+        latest_s = times.latest_s
         samples, seconds = list[int](), list[float]()
         for end, at in zip(ends, arrivals, strict=True):
             if latest_s is not None and 0 <= at - latest_s < TOGETHER_S:

@@ -46,11 +46,11 @@ class ReorderBuffer:
 
     def push(self, block: SampleBlock) -> list[SampleBlock]:
         """Take a block; return those that can be passed on, in order. Repeats pass unchanged."""
-        first, end, state = block.first_sample, block.end, self.state
-        if end == first:
+        first, n, state = block.first_sample, block.n, self.state
+        if not n:
             return []
         if not state.held and first <= state.expected:
-            state.expected = max(state.expected, end)
+            state.expected = max(state.expected, first + n)
             return [block]
         insort(state.held, block, key=lambda held: held.first_sample)
         return self._release(flush=False)
@@ -58,6 +58,11 @@ class ReorderBuffer:
     def flush(self) -> list[SampleBlock]:
         """Give up every hole; return all blocks that are held, in order."""
         return self._release(flush=True)
+
+    @property
+    def disordered(self) -> bool:
+        """Whether a block is held, or a hole was given up: samples may be late, or overtaken."""
+        return bool(self.state.held or self.state.holes)
 
     def overtaken(self, block: SampleBlock) -> int:
         """Return how many samples of ``block`` come after later ones and are still wanted."""

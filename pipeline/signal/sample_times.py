@@ -54,9 +54,10 @@ class SampleTimes:
         return self.state.seconds[self.state.begin : self.state.end]
 
     @property
-    def latest_s(self) -> float:
-        """The last time; there must be one."""
-        return float(self.state.seconds[self.state.end - 1])
+    def latest_s(self) -> float | None:
+        """The last time; None of none."""
+        state = self.state
+        return state.seconds.item(state.end - 1) if state.end > state.begin else None
 
     def add(self, sample: int, at: float) -> None:
         """Add an entry behind all others."""
@@ -82,7 +83,7 @@ class SampleTimes:
     def forget_before(self, sample: int) -> None:
         """Remove the entries of earlier samples."""
         state = self.state
-        while state.begin < state.end and state.samples[state.begin] < sample:
+        while state.begin < state.end and state.samples.item(state.begin) < sample:
             state.begin += 1
 
     def keep(self, wanted: NDArray[np.bool_]) -> None:
@@ -99,8 +100,9 @@ class SampleTimes:
         state = self.state
         if state.begin == state.end:
             return None
-        at = bisect_right(state.samples, sample, state.begin, state.end)
-        return float(state.seconds[min(at, state.end - 1)])
+        # Through a memory view: the items of an array are slow to compare.
+        at = bisect_right(state.samples.data, sample, state.begin, state.end)
+        return state.seconds.item(min(at, state.end - 1))
 
     def _make_room(self, more: int = 1) -> None:
         """Move the entries to the front of arrays with room for so many ``more``, or some more."""

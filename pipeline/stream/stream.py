@@ -144,15 +144,18 @@ class Stream:
         """Accept samples of all leads of the current epoch; repeats are no-ops."""
         if block.leads != len(self.leads):
             raise ValueError(f"samples of {block.leads} leads, the stream has {len(self.leads)}")
-        counters = self.state.counters
-        counters.late_samples += self._reorder.late(block)
-        counters.out_of_order_samples += self._reorder.overtaken(block)
-        taken = self._push(self._reorder.push(block))
+        reorder = self._reorder
+        if reorder.disordered:
+            counters = self.state.counters
+            counters.late_samples += reorder.late(block)
+            counters.out_of_order_samples += reorder.overtaken(block)
+        taken = self._push(reorder.push(block))
         if block.stamp_s is not None and block.n:
             last = block.end - 1
             step_s = self._source_clock.observe(last, block.stamp_s)
             alerts = self._alarms.source.on_stamp(last, step_s, self._source_clock.rate_off())
-            taken.alerts.extend(self._dated(alerts))
+            if alerts:
+                taken.alerts.extend(self._dated(alerts))
         return taken
 
     def take_unreadable(self, lines: int) -> list[Alert]:
@@ -196,9 +199,10 @@ class Stream:
             self._absorb(segment, taken)
         if last is not None:
             self._absorb(last(), taken)
-        if not self.state.beats.beats:
-            # The same alerts however late the scores come: else the next beat would bring these.
-            taken.alerts.extend(self._dated(self._alarms.beats.advance(self.state.published_to)))
+        state = self.state
+        # The same alerts however late the scores come: else the next beat would bring these.
+        if not state.beats.beats and (alerts := self._alarms.beats.advance(state.published_to)):
+            taken.alerts.extend(self._dated(alerts))
         return taken
 
     def _absorb(self, segment: Segment, taken: StreamUpdate) -> None:
@@ -207,27 +211,30 @@ class Stream:
         The rules go by the last sample behind the resampler: the samples that it still waits for
         may hold a change, and then the chunking would decide which comes first.
         """
-        counters, rules = self.state.counters, self._alarms.signal
-        counters.gap_samples = counted(counters.gap_samples, segment.gap_samples)
-        counters.duplicate_samples += segment.duplicate_samples
+        state, rules, rate = self.state, self._alarms.signal, self._rate
+        if segment.gap_samples or segment.duplicate_samples:
+            counters = state.counters
+            counters.gap_samples = counted(counters.gap_samples, segment.gap_samples)
+            counters.duplicate_samples += segment.duplicate_samples
         rules.leads.take(segment)
         changes = in_order(segment)
         alerts = self._take_beats(segment, changes, taken) if len(segment.samples) else []
         for change in changes:
             alerts += self._on_change(change)
         new = segment.strips.shape[1]
-        position = (segment.strip_first + new) * self._rate.step // self._rate.per
+        position = (segment.strip_first + new) * rate.step // rate.per
         alerts += rules.on_position(position)
-        self._trends.on_rhythm(rules.atrial.take_turns())
-        self.state.published_to = position - self._window_delay
+        if turns := rules.atrial.take_turns():
+            self._trends.on_rhythm(turns)
+        state.published_to = position - self._window_delay
         if alerts:
             taken.alerts.extend(self._dated(alerts))
         if new:
-            taken.strips.append(strip_of(self.epoch, segment))
+            taken.strips.append(strip_of(state.epoch, segment))
 
     def _take_beats(self, segment: Segment, due: deque[Change], taken: StreamUpdate) -> list[Alert]:
         """Queue the segment's beats; run the rules up to the last, with the changes before it."""
-        alerts, rules = list[Alert](), self._alarms.signal
+        alerts, rules, several = list[Alert](), self._alarms.signal, len(self.leads) > 1
         source, after_r, cut_at = (self.name, self.epoch), self._after_r, self._clock()
         beats = beats_of(segment, source, after_r, self._arrival, cut_at)
         evidence = np.empty(len(beats))
@@ -237,7 +244,8 @@ class Stream:
                 alerts += self._on_change(due.popleft())
             alerts += rules.on_position(known_at)
             beat.fibrillating = self._alarms.present("ventricular_fibrillation")
-            beat.found_in = rules.leads.found_at(beat.sample, known_at)
+            if several:
+                beat.found_in = rules.leads.found_at(beat.sample, known_at)
             alerts += rules.on_qrs(
                 beat.sample, beat.rr_s, known_at, beat.window,
                 usable=beat.reason is Reason.OK, leads=beat.seen_in_leads,

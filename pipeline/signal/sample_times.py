@@ -59,6 +59,16 @@ class SampleTimes:
         state = self.state
         return state.seconds.item(state.end - 1) if state.end > state.begin else None
 
+    def some(self, first: int, n: int) -> tuple[list[int], list[float]]:
+        """Return the samples and the times of ``n`` entries, which there must be.
+
+        ``first``: how many come before them; where it is negative, how many come from there on.
+        """
+        state = self.state
+        begin = first + (state.begin if first >= 0 else state.end)
+        at = slice(begin, begin + n)
+        return state.samples[at].tolist(), state.seconds[at].tolist()
+
     def add(self, sample: int, at: float) -> None:
         """Add an entry behind all others."""
         state = self.state

@@ -315,7 +315,7 @@ class AtrialRhythm:
         return self.state.settled_to(position, self._dated_back)
 
     def is_lost(self, position: int) -> bool:
-        """Return whether nothing was known for `UNKNOWN_S` by ``position``, and something before."""
+        """Return whether nothing has been known for `UNKNOWN_S`, of a rhythm that was known."""
         known_at = self.state.known_at
         return known_at is not None and position - known_at > self._unknown
 

@@ -212,10 +212,9 @@ class SignalAlarms:
 
         The segmenter gives none where the signal is not analysable. Where it could still show a
         QRS, as a flat line could, the interval is known all the same: otherwise a heart at 20 bpm,
-        flat between its beats, would have no rate. ``lost``: whether it was or is hidden.
+        flat between its beats, would have no rate. ``lost``: it was hidden, or is.
         """
-        before = self.state.interval_from
-        self.state.interval_from = None if lost else sample
+        before, self.state.interval_from = self.state.interval_from, None if lost else sample
         if math.isfinite(rr_s) or lost or before is None:
             return rr_s
         return (sample - before) / self._fs_hz
@@ -289,9 +288,7 @@ class SignalAlarms:
     def on_position(self, position: int) -> list[Alert]:
         """Raise what is overdue: every QRS that completed before ``position`` is known."""
         state, alarms, alerts = self.state, self.machine.state.alarms, list[Alert]()
-        if not state.beats_until(position, *self._patience) or (
-            alarms and self.machine.present("unmonitored")
-        ):
+        if not state.beats_until(position, *self._patience) or self.machine.present("unmonitored"):
             for known_at, raise_alarm in sorted(self._due(), key=itemgetter(0)):
                 if known_at < position:  # in order of time, however far apart the positions are
                     alerts += self._compare_leads(known_at)

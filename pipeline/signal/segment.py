@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.constants import WINDOW_BEFORE_R, WINDOW_SAMPLES
 from pipeline.signal.kernels import windows
 from pipeline.signal.kernels.sampling import FLAG_FILLED
-from pipeline.signal.quality import LeadChange, QualityChange, Reason
+from pipeline.signal.quality import LeadChange, QualityChange
 
 FLAT_WINDOW_MV: Final = 0.02
 """A window that spans less is no beat: it becomes zeros instead of amplified noise."""

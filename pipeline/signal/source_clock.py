@@ -310,6 +310,6 @@ def _median(values: NDArray[np.float64]) -> float:
     """Return what `np.median` does of finite values, in a third of its time."""
     middle = values.size // 2
     if values.size % 2:
-        return np.partition(values, middle).item(middle)
+        return float(np.partition(values, middle)[middle])
     low, high = np.partition(values, (middle - 1, middle))[middle - 1 : middle + 1].tolist()
-    return 0.5 * (low + high)
+    return 0.5 * float(low + high)

@@ -1,18 +1,22 @@
 """What a segment completes: its changes, and its beats as they begin their way. Pure."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.constants import MEASURES
 from pipeline.scoring.beat import Beat
+from pipeline.scoring.beat_features import BeatFeatures
+from pipeline.scoring.lead_measures import measure_beats
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.segment import FastRhythmChange, FibrillationChange, Segment
 
 Change = QualityChange | FibrillationChange | FastRhythmChange
 
+_OK: Final = int(Reason.OK)
 _REASONS: Final = tuple(Reason)
 
 _NOT_MEASURED: Final = np.zeros(MEASURES, dtype=np.float32)
@@ -55,6 +59,32 @@ def beats_of(
             beat.in_leads = np.ascontiguousarray(segment.windows_of[:, b])
             beat.reasons_in = [_REASONS[one] for one in segment.reasons_of[:, b].tolist()]
     return beats
+
+
+def measure(
+    beats: Sequence[Beat],
+    features: Sequence[BeatFeatures],
+    segment: Segment,
+    evidence: NDArray[np.float64],
+) -> None:
+    """Give a segment's beats their measures, and learn from them.
+
+    Args:
+        beats: those of `beats_of`.
+        features: of each lead.
+        segment: of as many leads.
+        evidence: float64[b], as `measure_beats` takes it.
+    """
+    measured = measure_beats(
+        features, segment.rr_s, segment.windows_of, segment.reasons_of == _OK, segment.leads,
+        evidence,
+    )  # fmt: skip
+    for beat, measures in zip(beats, measured.in_use, strict=True):
+        beat.measures = measures
+    if len(features) > 1:
+        for b, lead in enumerate(measured.second_leads.tolist()):
+            if lead >= 0:
+                beats[b].second, beats[b].second_lead = measured.second[b], lead
 
 
 def in_order(segment: Segment) -> deque[Change]:

@@ -12,10 +12,8 @@ serves latencies only; it decides nothing. No I/O.
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.alarms.kinds import EPISODE_S
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
@@ -27,7 +25,6 @@ from pipeline.schema.alert import happened_at
 from pipeline.schema.public import Alert, Trend
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.beat_features import BeatFeatures
-from pipeline.scoring.lead_measures import measure_beats
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.signal.arrivals import ArrivalState, ArrivalTimes
 from pipeline.signal.filters import resampling
@@ -39,8 +36,8 @@ from pipeline.signal.segmenter import Segmenter
 from pipeline.signal.segmenter_state import SegmenterState
 from pipeline.signal.source_clock import SourceClock, SourceClockState
 from pipeline.stream.beat_queue import BeatQueue
-from pipeline.stream.beat_report import BeatReport, event_utc
-from pipeline.stream.completed import Change, beats_of, in_order
+from pipeline.stream.beat_report import BeatReport, report_of
+from pipeline.stream.completed import Change, beats_of, in_order, measure
 from pipeline.stream.counters import Counters, counted
 from pipeline.stream.stream_state import StreamState
 from pipeline.stream.strips import Strip, strip_of
@@ -59,9 +56,6 @@ class StreamUpdate:
     """The new signal, for pictures."""
     blocks: list[SampleBlock]
     """The samples in order, as they were analysed; what is repeated in them was not."""
-
-
-_OK: Final = int(Reason.OK)
 
 
 class Stream:
@@ -251,23 +245,10 @@ class Stream:
                 usable=beat.reason is Reason.OK, leads=beat.seen_in_leads,
             )  # fmt: skip
             evidence[b] = rules.evidence
-        self._measure(beats, segment, evidence)
+        measure(beats, self._features, segment, evidence)
         taken.windows.extend(wanting := self.beats.push(beats))
         self.counters.windows += len(wanting)
         return alerts
-
-    def _measure(self, beats: list[Beat], segment: Segment, evidence: NDArray[np.float64]) -> None:
-        """Give a segment's beats their measures, and learn from them."""
-        measured = measure_beats(
-            self._features, segment.rr_s, segment.windows_of, segment.reasons_of == _OK,
-            segment.leads, evidence,
-        )  # fmt: skip
-        for beat, measures in zip(beats, measured.in_use, strict=True):
-            beat.measures = measures
-        if len(self.leads) > 1:
-            for b, lead in enumerate(measured.second_leads.tolist()):
-                if lead >= 0:
-                    beats[b].second, beats[b].second_lead = measured.second[b], lead
 
     def _on_change(self, change: Change) -> list[Alert]:
         alerts = self._alarms.signal.on_position(change.sample)

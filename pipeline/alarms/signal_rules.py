@@ -194,7 +194,7 @@ class SignalAlarms:
             for kind, seconds in self._no_qrs_kinds():
                 if known_at - state.still_from < self._samples(seconds):
                     alerts += self.machine.end(kind, sample, "QRS seen again")
-        blind = state.reason is not Reason.OK and state.reason in _BLIND
+        blind = state.reason in _BLIND
         interval_s = self._interval(sample, rr_s, lost=blind or sample < state.seen_from)
         self._organisation.take(window if leads is None else leads.windows)
         if self._several:

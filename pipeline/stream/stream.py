@@ -144,8 +144,8 @@ class Stream:
             counters.late_samples += reorder.late(block)
             counters.out_of_order_samples += reorder.overtaken(block)
         taken = self._push(reorder.push(block))
-        if block.stamp_s is not None and block.n:
-            last = block.end - 1
+        if block.stamp_s is not None and (n := block.n):
+            last = block.first_sample + n - 1
             step_s = self._source_clock.observe(last, block.stamp_s)
             alerts = self._alarms.source.on_stamp(last, step_s, self._source_clock.rate_off())
             if alerts:
@@ -182,18 +182,18 @@ class Stream:
         self, blocks: list[SampleBlock], *, last: Callable[[], Segment] | None = None
     ) -> StreamUpdate:
         """Take blocks that are in order, and the segment that ``last`` returns behind them."""
-        taken = StreamUpdate([], [], [], blocks)
+        state, taken = self.state, StreamUpdate([], [], [], blocks)
         for block in blocks:
             segment = self._segmenter.push(block)
-            if new := block.n - segment.duplicate_samples:
-                self.counters.samples += new
-                self._arrivals.record(block.end, block.arrived_at)
+            first, n = block.first_sample, block.n
+            if new := n - segment.duplicate_samples:
+                state.counters.samples += new
+                self._arrivals.record(first + n, block.arrived_at)
             if segment.gap_samples:
-                self._trends.on_gap(block.first_sample - segment.gap_samples, block.first_sample)
+                self._trends.on_gap(first - segment.gap_samples, first)
             self._absorb(segment, taken)
         if last is not None:
             self._absorb(last(), taken)
-        state = self.state
         # The same alerts however late the scores come: else the next beat would bring these.
         if not state.beats.beats and (alerts := self._alarms.beats.advance(state.published_to)):
             taken.alerts.extend(self._dated(alerts))

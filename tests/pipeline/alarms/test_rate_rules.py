@@ -1,12 +1,15 @@
 """The rules of the heart rate: five slow beats, seventeen fast ones, limits with delay."""
 
+import copy
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.alarms.rate_rules import BRIDGED_S, RateChange, RateRules
-from pipeline.alarms.settings import AlarmSettings
+from pipeline.alarms.settings import DEFAULTS, AlarmSettings
 
 FS = 250.0
 
@@ -158,3 +161,21 @@ def test_nothing_is_missed_where_every_interval_is_within_its_limits(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RateRules, "_within_all_limits", lambda self: False)
         assert found == found_in(rates)
+
+
+@given(
+    st.lists(
+        st.one_of(st.floats(0.3, 2.0), st.floats(0.45, 0.5), st.just(math.nan), st.just(5.0)),
+        max_size=60,
+    )
+)
+def test_rules_that_begin_with_a_saved_state_decide_as_those_that_went_on(
+    rr_s: list[float],
+) -> None:
+    """What saves time while all intervals are usual is in no state, and decides nothing."""
+    rules = RateRules(DEFAULTS, FS)
+    sample = 0
+    for interval in rr_s:
+        sample += round(FS * (1.0 if math.isnan(interval) else interval))
+        anew = RateRules(DEFAULTS, FS, copy.deepcopy(rules.state))
+        assert anew.on_qrs(sample, interval) == rules.on_qrs(sample, interval)

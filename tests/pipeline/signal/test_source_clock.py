@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.schema.state import decode, encode
-from pipeline.signal.source_clock import LINE_S, STEP_STAMPS, SourceClock, SourceClockState
+from pipeline.signal.source_clock import LINE_S, STEP_STAMPS, SourceClock, SourceClockState, _median
 
 FS_HZ = 250.0
 BEGAN = 1_780_000_000.0
@@ -187,3 +189,9 @@ def test_a_step_is_one_also_of_a_source_with_another_rate() -> None:
         for sample, stamp_s in device(2.0, 60.0, 0.25)
     ]
     assert [step for step in stepped if step] == [pytest.approx(3600.0, abs=0.2)]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
+def test_the_median_is_that_of_numpy(values: list[float]) -> None:
+    """To the last bit, of even and odd numbers of values."""
+    assert _median(np.array(values)) == np.median(values)

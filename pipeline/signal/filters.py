@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.constants import SAMPLING_RATE_HZ, SAMPLING_RATE_LIMITS_HZ
+from pipeline.signal.kernels.windows import nearest_inputs
 
 QRS_BAND_HZ: Final = (8.0, 20.0)
 """Where the QRS differs most from P, T and noise (Elgendi 2013)."""
@@ -51,10 +52,10 @@ class Resampling(NamedTuple):
         return -(-source * self.per // self.step)
 
     def to_source(self, k: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the input indices nearest to output indices int64[n], without overflow."""
-        whole, rest = np.divmod(k, self.per)
-        nearest: NDArray[np.int64] = (2 * rest * self.step + self.per) // (2 * self.per)
-        return whole * self.step + nearest
+        """Return the input indices nearest to output indices, int64 of any shape, no overflow."""
+        out = np.empty(k.shape, dtype=np.int64)
+        nearest_inputs(k.ravel(), self.step, self.per, out.reshape(-1))
+        return out
 
     def needed(self, k: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the last input index that output indices int64[n] depend on."""

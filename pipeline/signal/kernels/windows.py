@@ -17,6 +17,23 @@ NEVER = 2**62
 
 
 @jit
+def nearest_input(k: int, step: int, per: int) -> int:
+    """Return the resampler's input that lies nearest to output ``k``, without overflow.
+
+    Output k lies ``step / per`` inputs after output k - 1.
+    """
+    whole, rest = k // per, k % per
+    return whole * step + (2 * rest * step + per) // (2 * per)
+
+
+@jit
+def nearest_inputs(k: NDArray[np.int64], step: int, per: int, out: NDArray[np.int64]) -> None:
+    """Write `nearest_input` of each of int64[n] to ``out``, int64[n]."""
+    for i in range(k.size):
+        out[i] = nearest_input(k[i], step, per)
+
+
+@jit
 def complete(
     found: NDArray[np.int64],
     pending: NDArray[np.int64],
@@ -86,9 +103,8 @@ def complete(
             due = end + reach
             break
         r, run = beats[b, R] + origin, np.int64(runs[beats[b, R] - first])
-        whole, rest = r // per, r % per
         positions[0, b] = r
-        positions[1, b] = whole * step + (2 * rest * step + per) // (2 * per)
+        positions[1, b] = nearest_input(r, step, per)
         needed = max(end + after, beats[b, SURE]) + origin
         whole, rest = needed // per, needed % per
         positions[2, b] = min(whole * step + rest * step // per + half, newest)

@@ -81,9 +81,11 @@ def admit(
         ValueError: they have another shape, or the first sample is beyond all streams.
     """
     x = np.asarray(samples)
-    if x.dtype != np.float32 or not x.flags.carray:
+    if x.dtype != np.float32:
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and that is no signal
-            x = np.array(x, dtype=np.float32)
+            x = np.array(x, dtype=np.float32, order="C")
+    elif not x.flags.carray:
+        x = np.array(x, order="C")
     if x.ndim == 1 and leads == 1:
         x = x[np.newaxis]
     if x.ndim != 2 or len(x) != leads:

@@ -280,7 +280,7 @@ class Segmenter:
         states: NDArray[np.uint8],
     ) -> None:
         """List what each of several leads shows by itself, and the rhythms of the patient."""
-        chosen = list(zip(beats[:, SURE].tolist(), beats[:, LEAD].tolist(), strict=True))
+        chosen = [(beat[SURE], beat[LEAD]) for beat in beats.tolist()]
         fast = self._rhythms.push([step.fast_rhythm for step in steps], chosen)
         if fast or any(step.fibrillation for step in steps):
             self._add_rhythms(segment, steps, fast)

@@ -10,35 +10,35 @@ Beside the alerts the log keeps the strips of signal around them; the active ala
 knows after a restart which alarms are not acknowledged yet; and the journal and the snapshots from
 which a hub that was killed continues (`pipeline.hub.journal`); and the trends of each minute.
 
-Not thread-safe: one writer, the hub, which holds a lock on a file beside the log. Readers elsewhere
+Not thread-safe, though `AlertLog.begin` waits for the disk in a thread of its own: one writer, the
+hub, which holds a lock on a file beside the log. Readers elsewhere
 (`pipeline.log.reader`) may open the log at any time. `pipeline.log.maintenance` decides what is
 removed, and when.
 """
 
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
 from pipeline.errors import LogError
 from pipeline.log.commit import Commit as Commit
-from pipeline.log.faults import write_fault
 from pipeline.log.lock import LogFile, LogLock
-from pipeline.log.reader import LogQueries
 from pipeline.log.schema import (
     LONGEST_VALUE,
     ROW_BYTES,
     UNREADABLE,
+    Meta,
     checksum,
     mark_use,
-    next_link,
     prepare,
-    trend_rows,
     write_meta,
 )
-from pipeline.schema.alert import link_text, numbered, published
+from pipeline.log.transactions import LogTransactions
+from pipeline.log.writing import Written, write_commit
+from pipeline.schema.alert import link_text
 from pipeline.schema.public import Alert, PublishedAlert, SignalStrip, encode_json
 
 _PAGES_A_STEP: Final = 256
@@ -52,12 +52,13 @@ Connect = Callable[[Path], sqlite3.Connection]
 
 def _connect(path: Path) -> sqlite3.Connection:
     # A program that locks the file must not hold up the hub for long: it tries again later.
-    db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
+    # One thread uses it at a time.
+    db = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
     return db
 
 
-class AlertLog(LogQueries):
+class AlertLog(LogTransactions):
     """An open log; a context manager."""
 
     def __init__(self, path: Path, connect: Connect = _connect) -> None:
@@ -67,6 +68,7 @@ class AlertLog(LogQueries):
             LogError: the folder cannot be written, the file is no alert log or is damaged, or it
                 was written by a newer version.
         """
+        super().__init__()
         self.path = path = path.resolve()  # the files beside it are named after the file itself
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +88,7 @@ class AlertLog(LogQueries):
             self._release()
             raise LogError(f"cannot open the log {path}: {error}; choose another --log") from None
         try:
-            self._meta = prepare(self._db, path)
+            meta = prepare(self._db, path)
             self.interrupted = mark_use(self._db, in_use=True)
             """Whether the hub that wrote it before did not close it in order."""
             newest = self._db.execute(
@@ -102,17 +104,27 @@ class AlertLog(LogQueries):
             self._shut()
             raise
         self._file.note_wal()
-        self._lost = ""
-        """What became of its files at their paths, as of the last look; empty for nothing."""
-        self.version = self._meta.version
-        self.last_entry: int = newest[0]
-        """Number of the newest entry that was ever in the journal."""
-        self._last_trend: int = newest[1]
+        self.version = meta.version
+        self._last = self._begun = Written(meta=meta, last_entry=newest[0], last_trend=newest[1])
+        """Where the log ends by the last commit that is durable, and by the one that was begun."""
 
     @property
     def log_id(self) -> str:
         """Random name of this log; another one has numbers of its own."""
         return self._meta.log_id
+
+    @property
+    def last_entry(self) -> int:
+        """Number of the newest entry that was ever in the journal."""
+        return self._last.last_entry
+
+    @property
+    def _meta(self) -> Meta:
+        return self._last.meta
+
+    @_meta.setter
+    def _meta(self, meta: Meta) -> None:
+        self._last = replace(self._last, meta=meta)
 
     @property
     def last_seq(self) -> int:
@@ -157,50 +169,42 @@ class AlertLog(LogQueries):
         Raises:
             LogError: nothing was written; the log stays usable.
         """
-        logged = [
-            numbered(alert, self.log_id, self.last_seq + n)
-            for n, alert in enumerate(commit.alerts, 1)
-        ]
-        rows, link, held = [], self._meta.chain, self._meta.bytes_held
-        for alert in logged:
-            body = encode_json(alert)
-            link = next_link(link, alert.seq, body)
-            held += len(body) + ROW_BYTES
-            rows.append((alert.seq, alert.stream, zlib.crc32(body), body, link))
-        trends = trend_rows(commit.trends, self._last_trend)
-        held += sum(len(row[-1]) + ROW_BYTES for row in trends)
-        meta = self._meta.changed(last_seq=self.last_seq + len(rows), chain=link, bytes_held=held)
-        last_entry = self.last_entry + len(commit.entries)
-        with self._transaction():
-            if rows:
-                self._db.executemany("INSERT INTO alert VALUES (?, ?, ?, ?, ?)", rows)
-            if trends:
-                self._db.executemany("INSERT INTO trend VALUES (?, ?, ?, ?, ?)", trends)
-            if rows or trends:
-                write_meta(self._db, meta)
-            for alert, (_, _, crc32, body, _) in zip(logged, rows, strict=True):
-                self._update_active(alert, crc32, body)
-            self._db.executemany(
-                "INSERT INTO journal VALUES (?, ?, ?)",
-                ((n, checksum(n, e), e) for n, e in enumerate(commit.entries, self.last_entry + 1)),
-            )
-            self._keep_snapshots(commit, last_entry)
-        before, self._meta, self.last_entry = self.link, meta, last_entry
-        self._last_trend += len(trends)
-        links = [before, *(link_text(row[4]) for row in rows)]
-        return [published(*alert) for alert in zip(logged, links[1:], links, strict=False)]
+        written = self._written(commit)
+        self._end()
+        return self._accept(written)
 
-    def _keep_snapshots(self, commit: Commit, last_entry: int) -> None:
-        self._db.executemany(
-            "DELETE FROM snapshot WHERE stream = ?", ((stream,) for stream in commit.removed)
-        )
-        for stream, body in commit.snapshots.items():
-            self._db.execute(
-                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)",
-                (stream, last_entry, checksum(f"{last_entry} {stream}", body), body),
-            )
-        if commit.entries_needed_from is not None:
-            self._db.execute("DELETE FROM journal WHERE n < ?", (commit.entries_needed_from,))
+    def begin(self, commit: Commit, on_end: Callable[[], None]) -> None:
+        """Write a commit as `commit` does, but wait for the disk in a thread.
+
+        ``on_end`` is called there once it is durable, or has failed; `ended` says which. Until that
+        was asked nothing else may be written, and what is read waits.
+
+        Raises:
+            LogError: nothing was written; the log stays usable.
+        """
+        self._begun = self._written(commit)
+        self._end_in_thread(on_end)
+
+    def ended(self, *, must_wait: bool = False) -> list[PublishedAlert] | None:
+        """Return what `commit` would, for the commit that was begun; None while it goes on.
+
+        With ``must_wait`` it is waited for.
+
+        Raises:
+            LogError: nothing was written; the log stays usable.
+        """
+        return self._accept(self._begun) if self._ended(must_wait=must_wait) else None
+
+    def _written(self, commit: Commit) -> Written:
+        """Write a commit into a transaction that `_end` ends."""
+        with self._rolled_back_on_failure():
+            self._db.execute("BEGIN IMMEDIATE")
+            return write_commit(self._db, commit, self._last)
+
+    def _accept(self, written: Written) -> list[PublishedAlert]:
+        """Go on from a commit that is durable; return its alerts."""
+        self._last = replace(written, alerts=())
+        return list(written.alerts)
 
     def entries(self) -> list[tuple[int, bytes]]:
         """Return what the journal holds, as (number, entry) in order.
@@ -235,18 +239,6 @@ class AlertLog(LogQueries):
             self._db.execute("DELETE FROM journal")
             self._db.execute("DELETE FROM snapshot")
 
-    def _update_active(self, alert: Alert, crc32: int, body: bytes) -> None:
-        if not alert.episode:
-            return
-        alarm = (alert.stream, alert.episode)
-        if alert.state == "off":
-            self._db.execute("DELETE FROM standing WHERE stream = ? AND episode = ?", alarm)
-        else:
-            self._db.execute(
-                "INSERT OR REPLACE INTO standing VALUES (?, ?, ?, ?, ?)",
-                (*alarm, alert.seq, crc32, body),
-            )
-
     def append_strips(self, strips: Sequence[tuple[int, SignalStrip]]) -> None:
         """Commit strips of signal, each under the number of the alert that it shows.
 
@@ -267,39 +259,6 @@ class AlertLog(LogQueries):
             self._db.executemany("INSERT OR REPLACE INTO strip VALUES (?, ?, ?)", rows)
             write_meta(self._db, meta)
         self._meta = meta
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Commit what is done inside, or roll it back and raise `LogError`."""
-        self.check()
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
-            self._db.execute("COMMIT")
-        except UNREADABLE as error:
-            with suppress(sqlite3.Error):
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-            raise LogError(write_fault(self.path, error)) from None
-
-    def check(self) -> None:
-        """Compare the files that are open with those at their paths.
-
-        Nothing is written any more into a file that nobody will find. What was committed is folded
-        into it once, so that no write-ahead log remains beside a file that it does not belong to.
-        Once the file is back at its path, it is written again.
-
-        Raises:
-            LogError: the log, or its write-ahead log, was removed or replaced while it was open.
-        """
-        self._lock.renew()
-        before, self._lost = self._lost, self._file.fault()
-        if not self._lost:
-            return
-        if not before:
-            with suppress(LogError):
-                self.checkpoint()
-        raise LogError(f"{self._lost}: put it back, or restart the monitor")
 
     def remove_before(self, seq: int) -> None:
         """Remove the alerts before ``seq``, and their strips.
@@ -357,29 +316,19 @@ class AlertLog(LogQueries):
                 for _ in range(_PAGES_A_STEP):
                     self._db.execute("PRAGMA incremental_vacuum(1)")
 
-    def checkpoint(self) -> None:
-        """Fold the write-ahead log into the file, as far as readers in a transaction allow.
-
-        Raises:
-            LogError: it could not be written; nothing is lost.
-        """
-        self.rows("PRAGMA busy_timeout = 0")  # never wait for a reader
-        try:
-            self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-        finally:
-            self.rows("PRAGMA busy_timeout = 500")
-
     def close(self, *, in_order: bool = True) -> None:
         """Close the file; the write-ahead log is folded into it.
 
         Args:
             in_order: False leaves the mark by which the next hub sees an interruption.
         """
+        self._settle()
         if in_order:
             mark_use(self._db, in_use=False)
         self._shut()
 
     def _shut(self) -> None:
+        self._stop_thread()
         self._db.close()
         self._release()
 

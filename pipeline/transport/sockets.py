@@ -30,6 +30,7 @@ from pipeline.transport.access_list import ALL_RIGHTS, Rights
 from pipeline.transport.auth import Authenticator
 from pipeline.transport.connections import USUAL_LIMITS, ConnectionLimits, has_input
 from pipeline.transport.curve import ClientKeys
+from pipeline.transport.wakeup import Wakeup
 from pipeline.transport.zmq_socket import DATA_FRAME_BYTES, QUEUE, ROUTER_QUEUE, ZmqSocket
 
 CONTROL_FRAME_BYTES: Final = 64 * 1024
@@ -295,9 +296,16 @@ class Subscription(ZmqSocket):
                 self.rejected += 1
 
 
-def wait(sockets: Sequence[ZmqSocket], timeout_s: float) -> None:
-    """Return when one of ``sockets`` has something to receive, or after ``timeout_s``."""
-    watched = [one._socket for one in sockets]
+def wait(sockets: Sequence[ZmqSocket], timeout_s: float, wakeup: Wakeup | None = None) -> None:
+    """Return when one of ``sockets`` has something to receive, or after ``timeout_s``.
+
+    Return as well when a thread calls ``wakeup``, which is cleared then.
+    """
+    watched: list[zmq.Socket[bytes] | int] = [one._socket for one in sockets]
     watched += [one._monitor for one in sockets if one._monitor is not None]
+    if wakeup is not None:
+        watched.append(wakeup.fileno())
     timeout_ms = math.ceil(max(0.0, timeout_s) * 1_000)
     zmq.zmq_poll([(one, _POLLIN) for one in watched], timeout_ms)
+    if wakeup is not None:
+        wakeup.clear()

@@ -18,13 +18,14 @@ from pipeline.hub import hub as hub_module
 from pipeline.hub import journal as journal_module
 from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
+from pipeline.log import writing
 from pipeline.log.store import AlertLog
 from pipeline.transport import sockets as transport
 from tests.support.running import CONFIG
 
 POINTS = {
     "commit": (AlertLog, "commit"),
-    "within": (AlertLog, "_keep_snapshots"),
+    "within": (writing, "_keep_snapshots"),
     "snapshot": (journal_module, "pack"),
     "strips": (AlertLog, "append_strips"),
     "acknowledge": (transport.Router, "send"),

@@ -16,8 +16,8 @@ counted in ``rejected_frames`` and ignored. One thread; `Hub.run` ends when ``st
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Self
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Self
 
 from pipeline.errors import LogError, WireError
 from pipeline.hub.admission import Admission
@@ -32,7 +32,7 @@ from pipeline.hub.outbox import Outbox
 from pipeline.hub.recording import streams_of
 from pipeline.hub.sockets import HubSockets
 from pipeline.hub.sources import Sources
-from pipeline.hub.status import HubStatus
+from pipeline.hub.status import HubStatus, OnReport
 from pipeline.hub.system_alarms import SystemAlarmBook
 from pipeline.log.store import AlertLog
 from pipeline.schema.messages import (
@@ -48,7 +48,7 @@ from pipeline.schema.messages import (
     encode,
     rows_of,
 )
-from pipeline.schema.public import Alert, Public, Status, SystemReport
+from pipeline.schema.public import Alert, PublishedAlert, Status, SystemReport
 from pipeline.schema.requests import Died, Limits
 from pipeline.scoring.beat import Beat
 from pipeline.stream.beat_report import BeatReport
@@ -57,14 +57,6 @@ from pipeline.stream.streams import MAX_STREAMS
 from pipeline.transport.sockets import wait
 
 logger = logging.getLogger(__name__)
-
-_SIGNAL: Final = "signal/"
-_STATUS: Final = "status/"
-"""Topics of many messages, which are made for whoever subscribes."""
-
-_HEARTBEAT_S: Final = 0.25
-_STATUS_S: Final = 1.0
-_STRIP_S: Final = 0.1
 
 _READ_S: Final = 0.04
 """How often samples are read, where many streams are live."""
@@ -77,8 +69,12 @@ _WATCH_S: Final = 0.1
 the usual number of streams less often, in proportion."""
 
 
-OnReport = Callable[[SystemReport, Callable[[], Sequence[Status]]], None]
-"""Takes the report on the whole system, and what makes the status of each stream."""
+class _Held(NamedTuple):
+    """What follows from a commit, once it is durable: so many of each, from the first."""
+
+    answers: int = 0
+    beats: int = 0
+    end_reached: bool = False
 
 
 class Hub:
@@ -100,12 +96,13 @@ class Hub:
         """
         self._config = config
         self._clock = clock
-        self._on_report = on_report
-        self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
         self._paced = {"read": 0.0, "commit": 0.0, "watch": 0.0, "strips": 0.0}
         """When what many live streams have in common is due again."""
-        self._reports: list[BeatReport] = []
-        """Beats to be published after the commit."""
+        self._reported_beats: list[Beat] = []
+        """Beats with a score that are published after the commit."""
+        self._end_reached = False
+        """Whether a stream is over, which is to be reported after the commit."""
+        self._held = _Held()
         self._counters = HubCounters()
         settings = (config.live_score, config.alarms, clock, config.max_streams)
         self._recorder = config.recorder
@@ -131,7 +128,7 @@ class Hub:
             )  # fmt: skip
             self._status = HubStatus(
                 config, clock, self._counters, self._streams, self._dispatcher, self._outbox,
-                self._log, self._sockets, self._system_alarms,
+                self._log, self._sockets, self._system_alarms, on_report,
             )  # fmt: skip
             self._begin()
             on_failure.pop_all()
@@ -190,14 +187,12 @@ class Hub:
             self._sources.receive(now)
         self._receive_answers()
         self._send_requests()
-        self._serve_clients()
         self._watch_system(now)
-        if self._outbox.waiting or self._control.waits or self._is_due("commit", now, _COMMIT_S):
-            self._commit()
-        self._outbox.maintain(self._clock())
+        self._commit(now)
         if self._recorder is not None:
             self._recorder.write(self._clock())
-        for topic, message in self._regular_messages(self._clock()):
+        regular = self._status.regular_messages(self._clock(), self._share, self._statuses)
+        for topic, message in regular:
             self._outbox.publish(topic, message)
 
     def _is_due(self, what: str, now: float, every_s: float) -> bool:
@@ -215,17 +210,20 @@ class Hub:
     def _wait(self, now: float) -> None:
         """Wait for something to do, at most until the next deadline."""
         reads, many = self._admission.reads_samples, self._admission.open_streams >= MANY
-        parts = [self._dispatcher.next_deadline(now), self._admission.next_deadline()]
+        parts = [self._dispatcher.next_deadline(now), self._status.next_deadline()]
         if reads and not many:
             parts.append(self._sources.next_deadline())
-        if many:
-            parts += [self._paced["read"] if reads else None, self._paced["commit"]]
-        deadlines = [*self._due.values(), *(at for at in parts if at is not None)]
-        at_once = self._catch_up.under_way or (reads and self._sources.has_rest)
-        timeout_s = 0.0 if at_once else min(deadlines) - now
-        routers, ingest = self._sockets.routers.values(), self._sockets.ingest
+        if many and reads:
+            parts.append(self._paced["read"])
+        at_once = reads and self._sources.has_rest
         waits_for_samples = reads and not (many and now < self._paced["read"])
-        wait([one for one in routers if one is not ingest or waits_for_samples], timeout_s)
+        sockets = [self._sockets.work, *([self._sockets.ingest] if waits_for_samples else [])]
+        if not self._outbox.committing:  # until that has ended, nothing of all this is looked at
+            parts += [self._admission.next_deadline(), self._paced["commit"] if many else None]
+            at_once |= self._catch_up.under_way
+            sockets += [self._sockets.replay, self._sockets.control]
+        timeout_s = 0.0 if at_once else min(at for at in parts if at is not None) - now
+        wait(sockets, timeout_s, self._sockets.wakeup)
 
     def _hand_over(self, name: str) -> list[Alert]:
         """Return, once, the latched alarms retained from earlier streams called ``name``."""
@@ -280,14 +278,13 @@ class Hub:
             self._request(beat)
         if isinstance(event, GivenUp):
             self._dispatcher.give_up(event.ids)
-        self._outbox.add(outcome.alerts, outcome.trends)
-        self._reports += outcome.reports
+        self._outbox.add(outcome.alerts, outcome.trends, outcome.messages)
+        self._reported_beats += outcome.reported
         if outcome.removed is not None:
             self._counters.on_removed(outcome.removed)
             if isinstance(event, Forgotten):  # for a stream that starts over, `_hand_over` did it
                 self._system_alarms.on_removed(outcome.removed)
-        if outcome.ended:
-            self._due["status"] = 0.0
+        self._end_reached |= outcome.ended
         return outcome
 
     def _request(self, beat: Beat) -> None:
@@ -302,7 +299,7 @@ class Hub:
         for scorer, request in self._dispatcher.due(self._clock(), at_once=at_once):
             self._sockets.work.send(scorer, encode(request))
         if self._dispatcher.scorers < known:
-            self._due["status"] = 0.0  # at once: perhaps no scorer remains
+            self._status.report_now()  # at once: perhaps no scorer remains
 
     def _serve_clients(self) -> None:
         for error in [*self._catch_up.serve(), *self._control.serve(self._clock())]:
@@ -337,7 +334,7 @@ class Hub:
             waiting=self._dispatcher.pending > 0,
         )  # fmt: skip
         if alerts:
-            self._due["status"] = 0.0
+            self._status.report_now()
         self._outbox.add_alerts(alerts)
         if not self._config.ending():
             all_read_until = self._sources.all_read_until(self._clock())
@@ -345,49 +342,55 @@ class Hub:
 
     # --- commit, answer, publish ------------------------------------------------------------
 
-    def _commit(self) -> None:
-        """Commit what became known in this turn; only then answer and publish."""
-        logged = self._outbox.commit(self._journal)
+    def _commit(self, now: float) -> None:
+        """Commit what became known; answer and publish what a commit that has ended holds.
+
+        Few streams have nothing else to wait for, and a thread would make it later. Where many are
+        live the others go on meanwhile, and what they bring is in the next commit.
+        """
+        if self._outbox.committing:
+            self._tell(self._outbox.committed(self._journal))
+        if self._outbox.committing:
+            return
+        # All that uses the log, between two commits.
+        self._serve_clients()
+        self._outbox.maintain(self._clock())
+        if self._outbox.waiting or self._control.waits or self._is_due("commit", now, _COMMIT_S):
+            self._held = _Held(len(self._sources), len(self._reported_beats), self._end_reached)
+            self._end_reached = False
+            many = self._admission.open_streams >= MANY
+            self._tell(self._outbox.commit(self._journal, self._sockets.wakeup if many else None))
+
+    def _tell(self, logged: Sequence[PublishedAlert] | None) -> None:
+        """Answer and publish what a commit held; nothing while it is None, for it goes on."""
+        if logged is None:
+            return
+        held = self._held
         self._counters.unsaved_states = self._journal.unsaved_states
         for alert in logged:
             self._streams.want_strip(alert)
             self._counters.on_alert(alert)
             self._status.on_alert(alert)
-        self._sources.answer(self._clock())
+        self._sources.answer(self._clock(), held.answers)
         self._control.reply(logged, self._outbox.take_new(), self._outbox.unwritable)
         if self._is_due("strips", self._clock(), _WATCH_S * self._share):
             self._outbox.log_strips(self._streams.take_strips())
-        self._outbox.publish_beats(self._reports)
-        now = self._clock()
-        for beat in (report.beat for report in self._reports if report.beat.verdict is not None):
-            self._counters.on_beat(latency := beat.latency(now))
+        for beat in self._reported_beats[: held.beats]:
+            latency = beat.latency(self._clock())
+            self._counters.on_beat(latency)
             if (session := self._streams.sessions.get(beat.id[0])) is not None:
                 session.record_latency(latency.total)
-        self._reports.clear()
-
-    def _regular_messages(self, now: float) -> Iterator[tuple[str, Public]]:
-        """Yield what is published at fixed intervals and is due, by topic."""
-        if now >= self._due["strip"]:
-            # Beyond the usual number of streams no more strips a second, but longer ones.
-            self._due["strip"] = now + _STRIP_S * self._share
-            for strip in self._streams.take_signal() if self._outbox.wants(_SIGNAL) else ():
-                yield f"signal/{strip.stream}", strip
-        if now >= self._due["status"]:
-            self._due["status"] = now + _STATUS_S
-            for status in self._statuses() if self._outbox.wants(_STATUS) else ():
-                yield f"status/{status.stream}", status
-            report = self._status.report()
-            yield "system", report
-            self._on_report(report, self._statuses)
-        if now >= self._due["heartbeat"]:
-            self._due["heartbeat"] = now + _HEARTBEAT_S
-            yield "heartbeat", self._status.heartbeat()
+        del self._reported_beats[: held.beats]
+        if held.end_reached:
+            self._status.report_now()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, fault: type[BaseException] | None, *exception: object) -> None:
         if fault is None:
+            if self._outbox.committing:
+                self._tell(self._outbox.committed(self._journal, must_wait=True))
             self._outbox.close(self._journal)
             if self._recorder is not None:
                 self._recorder.close()

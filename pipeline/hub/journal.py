@@ -13,15 +13,16 @@ Not thread-safe: runs in the hub's loop. Units: seconds of the hub's clock.
 """
 
 import struct
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 from pipeline.errors import LogError, SnapshotError, WireError
 from pipeline.hub.gathering import Gathered
 from pipeline.log.schema import LONGEST_VALUE
 from pipeline.log.store import AlertLog, Commit
+from pipeline.log.unsaved import Events, Unsaved
 from pipeline.schema.messages import (
     Chunk,
     Entry,
@@ -35,15 +36,6 @@ from pipeline.schema.public import Alert, PublishedAlert, Trend
 from pipeline.stream.session import Progress, SessionState, StreamSession
 from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.streams import Streams
-
-SNAPSHOT_EVENTS: Final = 256
-"""At most so many events of a stream are applied again after a restart: a tenth of a second."""
-
-SNAPSHOT_S: Final = 10.0
-"""No event stays outside the snapshots for longer."""
-
-_SNAPSHOTS_A_COMMIT: Final = 4
-"""Written because of their age: they must not hold up the alerts."""
 
 _MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
 """Of events that the log does not take; beyond, snapshots are written instead once it does."""
@@ -60,16 +52,18 @@ _FS_HZ: Final = struct.Struct("<d")
 """What a stream is begun with, before its state."""
 
 
-@dataclass(slots=True)
-class _Unsaved:
-    """The events of a stream that are not in its snapshot."""
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What is in a commit of which it is not known yet whether it is in the log."""
 
-    first: int
-    """Number of the first one,"""
-    events: int
-    """how many there are,"""
-    since: float
-    """and since when."""
+    entries: list[bytes]
+    waiting_bytes: int
+    needed: set[str]
+    removed: set[str]
+    saved: dict[str, Events]
+    """The streams whose state it has."""
+    progress: dict[str, Progress | None]
+    """How far the streams that changed have come with it; None for one that is no longer there."""
 
 
 class Journal:
@@ -88,17 +82,16 @@ class Journal:
         self._entries: list[bytes] = []
         """Not in the log yet."""
         self._waiting_bytes = 0
-        self._unsaved: dict[str, _Unsaved] = {}
-        """The one with the oldest event first."""
-        self._long: set[str] = set()
-        """Those of them with so many events that their state is to be written."""
+        self._unsaved = Unsaved()
         self._snapshots_needed: set[str] = set()
         """Streams with events that were dropped before the log took them."""
         self._removed: set[str] = set()
         """Streams whose snapshot is to be dropped."""
         self._progress: dict[str, Progress] = {}
         self._changed: set[str] = set()
-        """Streams that may have come further than that."""
+        """Streams that may have come further than that, and than with the commit under way."""
+        self._begun: _Begun | None = None
+        """The commit under way."""
         self.unsaved: dict[str, str] = {}
         """Streams whose newest state could not be written, and why: a hub that continues from this
         log begins them again."""
@@ -123,19 +116,15 @@ class Journal:
         entry = encode_entry(Entry(arrived_at, event))
         self._entries.append(entry)
         self._waiting_bytes += len(entry)
-        number = self._log.last_entry + len(self._entries)
+        number = self._next_number - 1
         self._changed |= concerned
         for name in concerned:
-            if (unsaved := self._unsaved.get(name)) is None:
-                unsaved = self._unsaved[name] = _Unsaved(number, 0, arrived_at)
-            unsaved.events += 1
-            if unsaved.events >= SNAPSHOT_EVENTS:
-                self._long.add(name)
+            self._unsaved.add(name, number, arrived_at)
         if isinstance(event, Forgotten | Opened):
             self.unsaved.pop(event.stream, None)
         if isinstance(event, Forgotten):
             self._removed.add(event.stream)
-            self._saved(event.stream)
+            self._unsaved.take([event.stream])
 
     def want_snapshot(self, name: str) -> None:
         """Write the state of a stream with the next commit."""
@@ -149,39 +138,90 @@ class Journal:
         Raises:
             LogError: nothing was written; the same will be tried with the next commit.
         """
+        with self._given_back_on_failure():
+            logged = self._log.commit(self._what_waits(alerts, now, trends))
+        self._on_written()
+        return logged
+
+    def begin(
+        self,
+        alerts: Sequence[Alert],
+        now: float,
+        trends: Sequence[Trend],
+        on_end: Callable[[], None],
+    ) -> None:
+        """Begin to write what waits now; ``on_end`` is called in a thread when `ended` has more.
+
+        Raises:
+            LogError: nothing was written; the same will be tried with the next commit.
+        """
+        with self._given_back_on_failure():
+            self._log.begin(self._what_waits(alerts, now, trends), on_end)
+
+    def ended(self, *, must_wait: bool = False) -> list[PublishedAlert] | None:
+        """Return the alerts as logged, once what was begun is durable; None while it goes on.
+
+        With ``must_wait`` it is waited for.
+
+        Raises:
+            LogError: nothing was written; the same will be tried with the next commit.
+        """
+        with self._given_back_on_failure():
+            logged = self._log.ended(must_wait=must_wait)
+        if logged is not None:
+            self._on_written()
+        return logged
+
+    @property
+    def _next_number(self) -> int:
+        """Number of the next entry: numbers go on as if the commit under way were in the log."""
+        under_way = len(self._begun.entries) if self._begun else 0
+        return self._log.last_entry + under_way + len(self._entries) + 1
+
+    def _what_waits(self, alerts: Sequence[Alert], now: float, trends: Sequence[Trend]) -> Commit:
+        """Return a commit of what waits, which is under way from now on."""
         sessions = self._streams.sessions
         due = self._snapshots_due(now)
         self._on_snapshots(due)
         snapshots = self._packed({name: sessions[name] for name in due if name in sessions})
-        first_unsaved = (
-            unsaved.first
-            for name, unsaved in self._unsaved.items()
-            if name not in snapshots and name not in self.unsaved
+        first_unsaved = self._unsaved.first(snapshots.keys() | self.unsaved.keys())
+        needed_from = (first_unsaved or self._next_number) if due else None
+        progress = {
+            name: session.progress if (session := sessions.get(name)) is not None else None
+            for name in self._changed
+        }
+        saved = self._unsaved.take(due)
+        self._begun = begun = _Begun(
+            self._entries, self._waiting_bytes, self._snapshots_needed, self._removed, saved,
+            progress,
+        )  # fmt: skip
+        self._entries, self._waiting_bytes = [], 0
+        self._snapshots_needed, self._removed, self._changed = set(), set(), set()
+        return Commit(
+            alerts=alerts,
+            trends=trends,
+            entries=begun.entries,
+            snapshots=snapshots,
+            removed=sorted(begun.removed),
+            entries_needed_from=needed_from,
         )
-        next_number = self._log.last_entry + len(self._entries) + 1
+
+    @contextmanager
+    def _given_back_on_failure(self) -> Iterator[None]:
+        """Let all that a commit was to write wait again, if it fails."""
         try:
-            logged = self._log.commit(
-                Commit(
-                    alerts=alerts,
-                    trends=trends,
-                    entries=self._entries,
-                    snapshots=snapshots,
-                    removed=sorted(self._removed),
-                    entries_needed_from=next(first_unsaved, next_number) if due else None,
-                )
-            )
+            yield
         except LogError:
+            begun, self._begun = self._begun, None
+            assert begun is not None
+            self._entries = begun.entries + self._entries
+            self._waiting_bytes += begun.waiting_bytes
+            self._snapshots_needed |= begun.needed
+            self._removed |= begun.removed
+            self._changed |= begun.progress.keys()
+            self._unsaved.give_back(begun.saved)
             self._drop_entries_beyond_limit()
             raise
-        for name in due:
-            self._saved(name)
-        self._on_written()
-        return logged
-
-    def _saved(self, name: str) -> None:
-        """Record that no event of a stream is needed any more."""
-        self._unsaved.pop(name, None)
-        self._long.discard(name)
 
     def _packed(self, sessions: Mapping[str, StreamSession]) -> dict[str, bytes]:
         """Return the states that can be written; of the others the log keeps none.
@@ -211,33 +251,30 @@ class Journal:
         Raises:
             LogError: nothing was written; a new hub continues from what is there.
         """
-        self._snapshots_needed |= set(self._unsaved)
+        self._snapshots_needed |= self._unsaved.streams
         due = alerts or trends or self.is_due(now)
         return self.commit(alerts, now, trends) if due else []
 
     def _snapshots_due(self, now: float) -> set[str]:
         """Return the streams whose state is to be written."""
-        oldest = islice(self._unsaved.items(), _SNAPSHOTS_A_COMMIT)
-        old = {name for name, unsaved in oldest if now - unsaved.since >= SNAPSHOT_S}
-        return self._snapshots_needed | self._long | old
+        return self._snapshots_needed | self._unsaved.due(now)
 
     def _drop_entries_beyond_limit(self) -> None:
         """Bound the memory that entries take while the log is not writable."""
         if self._waiting_bytes > _MAX_WAITING_BYTES:
             # Entries are numbered when they are written; none of these was.
-            self._snapshots_needed |= set(self._unsaved)
+            self._snapshots_needed |= self._unsaved.streams
             self._entries, self._waiting_bytes = [], 0
 
     def _on_written(self) -> None:
-        self._entries, self._waiting_bytes = [], 0
-        self._snapshots_needed.clear()
-        self._removed.clear()
-        for name in self._changed:
-            if (session := self._streams.sessions.get(name)) is not None:
-                self._progress[name] = session.progress
+        """Take what was under way as written."""
+        begun, self._begun = self._begun, None
+        assert begun is not None
+        for name, progress in begun.progress.items():
+            if progress is not None:
+                self._progress[name] = progress
             else:
                 self._progress.pop(name, None)
-        self._changed.clear()
 
     # --- after a restart -------------------------------------------------------------------
 
@@ -264,8 +301,7 @@ class Journal:
             session.arrived_at = now
         # 3. All of this is in the log. Lost streams are dropped from it with the next commit: else
         #    the next hub would find them again, and take the streams that start over for lost.
-        self._changed |= set(self._streams.sessions)
-        self._on_written()
+        self._progress = {n: one.progress for n, one in self._streams.sessions.items()}
         self._removed |= set(lost)
         # 4. Strips of alarms that were still to be cut.
         try:
@@ -295,7 +331,7 @@ class Journal:
             self._apply_gathered(name, waiting)
         # 3. Those streams have events outside their snapshots, from the oldest entry on.
         for name in concerned & set(self._streams.sessions):
-            self._unsaved[name] = _Unsaved(entries[0][0], 0, now)
+            self._unsaved.add(name, entries[0][0], now, count=0)
         return lost
 
     def _restore_one(self, name: str, data: bytes) -> None:

@@ -3,7 +3,10 @@
 Alerts that the log does not take wait here, in order, and are tried again. An alert has a number
 only once it is in the log. One that waits is published at once as not recorded, without a number,
 for a full disk must not keep an alarm from whoever looks. It is published again, with its number,
-when the log has it. Not thread-safe: runs in the hub's loop.
+when the log has it.
+
+A commit may wait for the disk in a thread. Until that has ended, nothing of it is published, and
+all that comes meanwhile waits for the next one. Not thread-safe: runs in the hub's loop.
 """
 
 import logging
@@ -28,6 +31,7 @@ from pipeline.schema.trend import recorded_at
 from pipeline.stream.beat_report import BEAT, WINDOW, BeatReport
 from pipeline.stream.session import PendingAlert
 from pipeline.transport.sockets import Publisher
+from pipeline.transport.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +53,8 @@ class Outbox:
     ) -> None:
         self.unwritable = ""
         """Why the log takes nothing now; empty while it does."""
+        self.committing = False
+        """Whether a commit is under way in a thread: nothing else is written until it has ended."""
         self._damage = ""
         self._publisher = publisher
         self._log = log
@@ -61,6 +67,10 @@ class Outbox:
         """Trends that are not in the log yet."""
         self._published_trends = 0
         """Number of ``_trends``, from the first, that were published."""
+        self._messages: list[tuple[str, Public]] = []
+        self._begun = 0, 0, 0
+        """Number of ``_pending``, ``_trends`` and ``_messages``, from the first, that are in the
+        latest commit, or follow from it."""
         self._new: list[Alert] = []
         self._retry_at = self._check_at = 0.0
 
@@ -69,16 +79,18 @@ class Outbox:
         """Alerts that are not in the log yet."""
         return len(self._pending)
 
-    def add(self, pending: Iterable[PendingAlert], trends: Sequence[Trend] = ()) -> None:
-        """Queue alerts and trends."""
+    def add(
+        self,
+        pending: Iterable[PendingAlert],
+        trends: Sequence[Trend] = (),
+        messages: Iterable[tuple[str, Public]] = (),
+    ) -> None:
+        """Queue alerts and trends, and messages by topic that are published after the commit."""
         self._pending += pending
+        self._messages += messages
         if trends:
             utc = utc_text(time.time())
             self._trends += [recorded_at(trend, utc) for trend in trends]
-            if (lost := len(self._trends) - _MOST_TRENDS) > 0:
-                logger.error("%d minutes of trends are lost: the log takes none", lost)
-                self._published_trends = max(0, self._published_trends - lost)
-                del self._trends[:lost]
 
     def add_alerts(self, alerts: Iterable[Alert]) -> None:
         """Queue alerts that follow from no sample: their latency counts from now."""
@@ -101,38 +113,87 @@ class Outbox:
         """Return whether anybody may subscribe to a topic."""
         return self._publisher.wants(topic)
 
-    def commit(self, journal: Journal) -> list[PublishedAlert]:
+    @property
+    def streams_waiting(self) -> set[str]:
+        """Those with alerts that are not in the log yet; empty for alerts of the system."""
+        return {pending.alert.stream for pending in self._pending}
+
+    def commit(self, journal: Journal, wakeup: Wakeup | None = None) -> list[PublishedAlert] | None:
         """Commit what waits, here and in the journal, then publish the alerts; return them.
 
         On a fault, or within a second after one, it returns nothing and everything stays pending.
+        With ``wakeup`` the disk is waited for in a thread, which ends with a call of it: None is
+        returned, and `committed` has the alerts. What is added meanwhile waits for the next commit.
         """
         now = self._clock()
+        self._begun = len(self._pending), len(self._trends), len(self._messages)
         if now < self._retry_at or not (self._pending or journal.is_due(now)):
-            self._announce(now)
-            return []
+            return self._without_log(now)
+        alerts, trends = self._to_log(now), list(self._trends)
         try:
-            logged = journal.commit(self._to_log(now), now, self._trends)
+            if wakeup is None:
+                return self._on_logged(journal.commit(alerts, now, trends))
+            journal.begin(alerts, now, trends, wakeup.wake)
         except LogError as error:
-            self._failed(error)
-            self._retry_at = now + _LOG_RETRY_S
-            self._announce(now)
-            return []
+            return self._not_logged(error)
+        self.committing = True
+        return None
+
+    def committed(
+        self, journal: Journal, *, must_wait: bool = False
+    ) -> list[PublishedAlert] | None:
+        """Return what `commit` would, once the commit under way has ended; None until then.
+
+        With ``must_wait`` it is waited for.
+        """
+        try:
+            logged = journal.ended(must_wait=must_wait)
+        except LogError as error:
+            self.committing = False
+            return self._not_logged(error)
+        if logged is None:
+            return None
+        self.committing = False
+        return self._on_logged(logged)
+
+    def _not_logged(self, error: LogError) -> list[PublishedAlert]:
+        now = self._clock()
+        self._failed(error)
+        self._retry_at = now + _LOG_RETRY_S
+        self._drop_trends_beyond_limit()
+        return self._without_log(now)
+
+    def _without_log(self, now: float) -> list[PublishedAlert]:
+        self._announce(now)
+        self._publish_messages()
+        return []
+
+    def _publish_messages(self) -> None:
+        count = self._begun[-1]
+        for topic, message in self._messages[:count]:
+            self.publish(topic, message)
+        del self._messages[:count]
+
+    def _on_logged(self, logged: list[PublishedAlert]) -> list[PublishedAlert]:
+        """Publish what was committed, and forget it."""
+        alerts, trends, _ = self._begun
         self.unwritable = ""
-        for pending, alert in zip(self._pending, logged, strict=True):
+        for pending, alert in zip(self._pending[:alerts], logged, strict=True):
             latency = pending.latency(self._clock())
             self.publish(f"alert/{alert.stream}", timed(alert, latency))
         self._new += logged[self._announced :]
-        self._publish_trends()
-        self._pending.clear()
-        self._trends.clear()
+        self._publish_trends(trends)
+        del self._pending[:alerts]
+        del self._trends[:trends]
         self._announced = self._published_trends = 0
+        self._publish_messages()
         return logged
 
     def _announce(self, now: float) -> None:
         """Publish as not recorded what waits for a log that cannot be written; each alert once."""
         if not self.unwritable:
             return
-        self._publish_trends()
+        self._publish_trends(len(self._trends))
         utc = utc_text(time.time())
         for pending in self._pending[self._announced :]:
             # When it is recorded, that is still when it was raised.
@@ -142,11 +203,18 @@ class Outbox:
             self.publish(f"alert/{alert.stream}", alert)
         self._announced = len(self._pending)
 
-    def _publish_trends(self) -> None:
-        """Publish the trends that were not, each once, recorded or not."""
-        for trend in self._trends[self._published_trends :]:
+    def _publish_trends(self, count: int) -> None:
+        """Publish those of the first ``count`` trends that were not, each once, recorded or not."""
+        for trend in self._trends[self._published_trends : count]:
             self.publish(f"trend/{trend.stream}", trend)
-        self._published_trends = len(self._trends)
+        self._published_trends = count
+
+    def _drop_trends_beyond_limit(self) -> None:
+        """Bound the memory that trends take while the log is not writable."""
+        if (lost := len(self._trends) - _MOST_TRENDS) > 0:
+            logger.error("%d minutes of trends are lost: the log takes none", lost)
+            self._published_trends = max(0, self._published_trends - lost)
+            del self._trends[:lost]
 
     def take_new(self) -> list[Alert]:
         """Return, once, the alerts that were published for the first time, recorded or not."""
@@ -163,7 +231,7 @@ class Outbox:
             return
         for alert in logged:
             self.publish(f"alert/{alert.stream}", alert)
-        self._publish_trends()
+        self._publish_trends(len(self._trends))
         self._pending.clear()
         self._trends.clear()
 

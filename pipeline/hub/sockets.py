@@ -15,6 +15,7 @@ from pipeline.transport.sockets import (
     Publisher,
     Router,
 )
+from pipeline.transport.wakeup import Wakeup
 from pipeline.transport.zmq_socket import DATA_FRAME_BYTES
 
 LIMITS: Final = {
@@ -83,6 +84,8 @@ class HubSockets:
             self.control = router(CONTROL, CONTROL_FRAME_BYTES)
             self.ingest = router(INGEST, DATA_FRAME_BYTES)
             self.work = router(WORK, DATA_FRAME_BYTES)
+            self.wakeup = opened.enter_context(Wakeup())
+            """Ends the wait for them."""
             if auth is not None:
                 auth.watch(self.endpoints)
             self._opened = opened.pop_all()

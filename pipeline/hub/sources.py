@@ -337,27 +337,29 @@ class Sources:
         # libzmq says it of a message only: this one repeats what the source knows.
         return self._socket.offer(sender, encode(self._progress(name))) is None
 
-    def answer(self, now: float) -> None:
-        """Acknowledge to the sources what is in the log by now, but to those that are to wait."""
+    def __len__(self) -> int:
+        """Return how many messages wait for their answer."""
+        return len(self._unanswered)
+
+    def answer(self, now: float, count: int) -> None:
+        """Say what is in the log by now to the first ``count``, but to those that are to wait."""
         held = []
         together: dict[Peer, dict[tuple[str, bool, bool], Accepted]] = {}
-        for one in self._unanswered:
+        for one in self._unanswered[:count]:
             name = one.stream
             if not (one.asks or one.missing):
                 if self._admission.holds(name, now):
                     held.append(one)
                     continue
-                if one.taken:
-                    self._admission.on_answered(name, one.taken)
+                self._admission.on_answered(name, one.taken)
             answer = self._progress(
                 name, one.session, resume=one.resume, number=one.number, missing=one.missing
             )
             if one.bundled:  # the last answer of a kind stands for those before it
-                of_peer = together.setdefault(one.peer, {})
-                of_peer[name, one.asks, one.missing] = answer
+                together.setdefault(one.peer, {})[name, one.asks, one.missing] = answer
             else:
                 self._socket.send(one.peer, encode(answer))
-        self._unanswered = held
+        self._unanswered[:count] = held
         for peer, answers in together.items():
             for frame in encode_answers(list(answers.values())):
                 self._socket.send(peer, frame)

@@ -1,7 +1,8 @@
 """What a hub reports of itself: one `Status` a stream and one `SystemReport`.
 
-Both are published each second, and sent on request. `HubStatus` reads all parts of the hub and
-changes none. Changes that concern the system and no patient, it also writes to the program's log.
+Both are published each second, and sent on request; `HubStatus.regular_messages` has them, and all
+else that is published by the clock. It reads all parts of the hub and changes none. Changes that
+concern the system and no patient, it also writes to the program's log.
 
 Reads the sizes of the log's files and of this process. Not thread-safe: runs in the hub's loop; a
 report, once made, never changes.
@@ -11,7 +12,8 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -23,13 +25,31 @@ from pipeline.hub.sockets import HubSockets
 from pipeline.hub.system_alarms import SystemAlarmBook
 from pipeline.log.store import AlertLog
 from pipeline.schema.alert import utc_text
-from pipeline.schema.public import Alert, Heartbeat, LogReport, Status, SystemReport
+from pipeline.schema.public import (
+    Alert,
+    Heartbeat,
+    LogReport,
+    Public,
+    Status,
+    SystemReport,
+)
 from pipeline.stream.session import SystemState
 from pipeline.stream.streams import Streams
 
 logger = logging.getLogger(__name__)
 
+_SIGNAL: Final = "signal/"
+_STATUS: Final = "status/"
+"""Topics of many messages, which are made for whoever subscribes."""
+
+_HEARTBEAT_S: Final = 0.25
+_STATUS_S: Final = 1.0
+_STRIP_S: Final = 0.1
+
 _STATM: Final = Path("/proc/self/statm")
+
+OnReport = Callable[[SystemReport, Callable[[], Sequence[Status]]], None]
+"""Takes the report on the whole system, and what makes the status of each stream."""
 
 
 class HubStatus:
@@ -46,6 +66,7 @@ class HubStatus:
         log: AlertLog,
         sockets: HubSockets,
         system_alarms: SystemAlarmBook,
+        on_report: OnReport,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -56,6 +77,8 @@ class HubStatus:
         self._log = log
         self._sockets = sockets
         self._system_alarms = system_alarms
+        self._on_report = on_report
+        self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
         self._began = clock()
         self._scorers = 0
 
@@ -65,18 +88,58 @@ class HubStatus:
             where = {"stream": alert.stream} if alert.stream else {}
             logger.info("%s is %s: %s", alert.kind, alert.state, alert.reason, extra=where)
 
+    def report_now(self) -> None:
+        """Report all that `regular_messages` has with its next call, however soon that is."""
+        self._due["status"] = 0.0
+
+    def next_deadline(self) -> float:
+        """Return when `regular_messages` has something again."""
+        return min(self._due.values())
+
+    def regular_messages(
+        self, now: float, share: float, statuses: Callable[[], Sequence[Status]]
+    ) -> Iterator[tuple[str, Public]]:
+        """Yield what is published at fixed intervals and is due, by topic.
+
+        ``share`` times the usual number of streams are there; ``statuses`` makes one of each.
+        """
+        if now >= self._due["strip"]:
+            # Beyond the usual number of streams no more strips a second, but longer ones.
+            self._due["strip"] = now + _STRIP_S * share
+            for strip in self._streams.take_signal() if self._outbox.wants(_SIGNAL) else ():
+                yield f"signal/{strip.stream}", strip
+        if now >= self._due["status"]:
+            self._due["status"] = now + _STATUS_S
+            for status in statuses() if self._outbox.wants(_STATUS) else ():
+                yield f"status/{status.stream}", status
+            report = self.report()
+            yield "system", report
+            self._on_report(report, statuses)
+        if now >= self._due["heartbeat"]:
+            self._due["heartbeat"] = now + _HEARTBEAT_S
+            yield "heartbeat", self.heartbeat()
+
     def statuses(self, silenced_s: float) -> list[Status]:
         """Return the status of each stream; there will be no sound for ``silenced_s``."""
-        now, system = self._clock(), self._system(silenced_s)
-        return [session.status(now, system) for session in self._streams.sessions.values()]
+        system_of = self._around(self._system(silenced_s))
+        now, sessions = self._clock(), self._streams.sessions
+        return [session.status(now, system_of(name)) for name, session in sessions.items()]
+
+    def _around(self, system: SystemState) -> Callable[[str], SystemState]:
+        """Return what gives the condition of what is around a stream."""
+        behind = replace(system, log_behind=True)
+        # While the log takes nothing, no stream counts as ended.
+        waiting = self._outbox.streams_waiting
+        all_wait = bool(waiting) and not system.recorded
+        return lambda name: behind if all_wait or name in waiting else system
 
     def _system(self, silenced_s: float = 0.0) -> SystemState:
-        """Return the condition of what is around the streams."""
+        """Return the condition of what is around streams of which no alert waits for the log."""
         return SystemState(
             scorers=self._dispatcher.working(self._clock()),
             redelivered=self._dispatcher.redelivered,
             rejected_frames=self._rejected(),
-            log_behind=self._outbox.waiting > 0,
+            log_behind=False,
             fault=self._outbox.fault or self._recording_fault(),
             silenced_s=silenced_s,
             recorded=not self._outbox.unwritable,
@@ -85,9 +148,11 @@ class HubStatus:
     def report(self) -> SystemReport:
         """Return the report on the whole system."""
         now, log, system = self._clock(), self._log, self._system()
+        system_of = self._around(system)
         self._log_scorers(system.scorers)
-        sessions = self._streams.sessions.values()
-        sums = self._counters.totals(sessions)
+        sessions = self._streams.sessions
+        sums = self._counters.totals(sessions.values())
+        words = [one.state_word(now, system_of(name)) for name, one in sessions.items()]
         total = sums.counters
         return SystemReport(
             utc=utc_text(time.time()),
@@ -95,7 +160,7 @@ class HubStatus:
             commit=self._config.commit,
             uptime_s=round(now - self._began, 3),
             resident_bytes=resident_bytes(),
-            streams=dict(Counter(session.state_word(now, system) for session in sessions)),
+            streams=dict(Counter(words)),
             scorers=system.scorers,
             received_samples=total.samples + total.duplicate_samples,
             duplicate_samples=total.duplicate_samples,

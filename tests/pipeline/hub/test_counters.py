@@ -81,10 +81,11 @@ def status_of(
         counters,
         SimpleNamespace(sessions=dict(enumerate(sessions))),
         dispatcher,
-        SimpleNamespace(fault="", unwritable="", waiting=0),
+        SimpleNamespace(fault="", unwritable="", waiting=0, streams_waiting=set()),
         SimpleNamespace(path=Path("/ward/3/a.sqlite"), log_id="l", last_seq=0, low_water_seq=1),
         SimpleNamespace(rejected=0),
         SimpleNamespace(active=[]),
+        lambda report, statuses: None,
     )
     return HubStatus(*parts)
 

@@ -303,8 +303,8 @@ def test_pictures_of_very_many_streams_are_no_more_a_second(tmp_path: Path) -> N
         until(lambda: ward.turn() or all(ward.written(name) == 1 for name in names))
         one.later_s += 1.0
         now = one.hub._clock()
-        list(one.hub._regular_messages(now))
-        assert one.hub._due["strip"] - now == pytest.approx(0.2)
+        list(one.hub._status.regular_messages(now, one.hub._share, list))
+        assert one.hub._status._due["strip"] - now == pytest.approx(0.2)
 
 
 def test_few_streams_wait_for_nothing(tmp_path: Path) -> None:

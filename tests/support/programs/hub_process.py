@@ -18,7 +18,7 @@ from pipeline.hub import hub as hub_module
 from pipeline.hub import journal as journal_module
 from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
-from pipeline.log import writing
+from pipeline.log import unsaved, writing
 from pipeline.log.store import AlertLog
 from pipeline.transport import sockets as transport
 from tests.support.running import CONFIG
@@ -55,8 +55,8 @@ def dying(call: Callable[..., Any], when: str, passings: int) -> Callable[..., A
 def main() -> None:
     """Run the hub until SIGTERM, or to its crash point."""
     log, addresses, point, events = sys.argv[1:]
-    journal_module.SNAPSHOT_EVENTS = int(events) or math.inf
-    journal_module.SNAPSHOT_S = journal_module.SNAPSHOT_S if int(events) else math.inf
+    unsaved.SNAPSHOT_EVENTS = int(events) or math.inf
+    unsaved.SNAPSHOT_S = unsaved.SNAPSHOT_S if int(events) else math.inf
     if point:
         name, when, passings = point.split(":")
         owner, attribute = POINTS[name]

@@ -9,6 +9,9 @@ state counts, and it is that of the last commit.
 Events are written as they were checked, not as they arrived: a frame may carry more than its
 fields, and, nested deeply enough, that would make an entry that cannot be read.
 
+A commit may be under way while events are added: those are in the next one. One that fails gives
+back what it was to write.
+
 Not thread-safe: runs in the hub's loop. Units: seconds of the hub's clock.
 """
 

@@ -88,8 +88,8 @@ class HubByHand:
         """End as by kill -9: nothing more is written."""
         for client in self.connections:
             client.close(linger_ms=0)
-        self.hub._sockets.close()
         self.hub._log._shut()
+        self.hub._sockets.close()
 
     def closed(self) -> None:
         """End in order."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipeline.alarms.settings import DEFAULTS
-from pipeline.errors import MissingChunkError
+from pipeline.errors import LogError, MissingChunkError
 from pipeline.hub.journal import Journal
 from pipeline.log.links import read_published
 from pipeline.log.store import AlertLog
@@ -24,6 +24,7 @@ from pipeline.signal.samples import SampleBlock
 from pipeline.stream.embedded import EmbeddedRunner
 from pipeline.stream.streams import Streams
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
+from tests.support.held_disk import HeldDisk
 from tests.support.running import CONFIG, TrivialScorer, comparable
 
 SIGNAL = (
@@ -142,6 +143,30 @@ class Outbox(RuleBasedStateMachine):
         self.logged += self.journal.commit(self.pending, seconds)
         self.pending = []
         self.written = self.arrived()
+
+    @rule(fails=st.booleans(), n=st.integers(0, 12), seconds=st.sampled_from([0.0, 100.0]))
+    def commit_aside(self, fails: bool, n: int, seconds: float) -> None:
+        """The disk takes its time, or fails: what is delivered meanwhile is in the next commit."""
+        arrived, begun = self.arrived(), list(self.pending)
+        disk = HeldDisk(self.log)
+        disk.hold()
+        self.journal.begin(begun, seconds, (), lambda: None)
+        if arrived < len(self.messages):
+            self.deliver_next(n)
+        disk.failing = fails
+        disk.release()
+        try:
+            logged = self.journal.ended(must_wait=True)
+        except LogError:
+            return
+        finally:
+            disk.let_go()
+        assert logged is not None
+        self.logged += logged
+        self.pending = self.pending[len(begun) :]
+        self.written = arrived
+        progress = self.journal.progress("s")
+        assert (progress.number if progress else 0) == arrived
 
     @rule(clean=st.booleans())
     def restart(self, clean: bool) -> None:

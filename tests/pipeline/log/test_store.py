@@ -1,6 +1,7 @@
 """The alert log: contiguous numbers, committed whole, damage noticed."""
 
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from pipeline.log.links import read_published
 from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.alert import numbered
 from pipeline.schema.public import Alert
+from tests.support.held_disk import HeldDisk
+from tests.support.running import DEADLINE_S
 
 
 def alert(sample: int) -> Alert:
@@ -154,3 +157,81 @@ def test_entries_no_longer_needed_are_dropped_and_their_numbers_never_reused(
         assert log.snapshots() == {}
         log.forget_streams()
         assert log.entries() == []
+
+
+def test_a_commit_that_waits_in_a_thread_counts_once_it_is_durable(tmp_path: Path) -> None:
+    """Until it was asked for the log ends where it did; then as if it had been waited for."""
+    ended = threading.Event()
+    with AlertLog(tmp_path / "aside") as log, AlertLog(tmp_path / "waits") as other:
+        disk = HeldDisk(log)
+        disk.hold()
+        log.begin(Commit(alerts=[alert(1), alert(2)], entries=[b"a"]), ended.set)
+        assert disk.reached.wait(DEADLINE_S)
+        assert (log.last_seq, log.last_entry, log.ended()) == (0, 0, None)
+        with pytest.raises(AssertionError, match="under way"):
+            log.append([alert(3)])
+        disk.release()
+        assert ended.wait(DEADLINE_S)
+        assert log.last_seq == 0
+        logged = log.ended(must_wait=True)
+        assert logged is not None
+        assert [one.seq for one in logged] == [1, 2]
+        assert (log.last_seq, log.last_entry) == (2, 1)
+        assert read_published(log, 1, 10) == logged
+        other.commit(Commit(alerts=[alert(1), alert(2)], entries=[b"a"]))
+        assert other.entries() == log.entries()
+        assert [one.seq for one in log.append([alert(3)])] == [3]
+
+
+def test_who_reads_waits_for_the_commit_under_way(tmp_path: Path) -> None:
+    """No row is read that a power cut may still take away."""
+    with AlertLog(tmp_path / "log.sqlite") as log:
+        disk = HeldDisk(log)
+        disk.hold()
+        log.begin(Commit(alerts=[alert(1)]), lambda: None)
+        timer = threading.Timer(0.05, disk.release)
+        timer.start()
+        assert [one.sample for one in log.read(1, 10)] == [1]
+        assert disk.released
+        assert log.ended() is not None
+
+
+def test_a_commit_that_fails_in_a_thread_wrote_nothing(tmp_path: Path) -> None:
+    """The fault is raised where it is asked for; the next one takes its numbers."""
+    with AlertLog(tmp_path / "log.sqlite") as log:
+        disk = HeldDisk(log)
+        disk.failing = True
+        log.begin(Commit(alerts=[alert(1)], entries=[b"a"]), lambda: None)
+        with pytest.raises(LogError, match="disk I/O error"):
+            log.ended(must_wait=True)
+        disk.failing = False
+        assert (log.last_seq, log.last_entry, log.entries()) == (0, 0, [])
+        assert [one.seq for one in log.append([alert(2)])] == [1]
+
+
+def test_where_no_thread_can_be_started_the_commit_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without threads left has a log all the same."""
+
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ended = threading.Event()
+    with AlertLog(tmp_path / "log.sqlite") as log:
+        monkeypatch.setattr(threading.Thread, "start", refused)
+        log.begin(Commit(alerts=[alert(1)]), ended.set)
+        assert ended.is_set()
+        monkeypatch.undo()
+        assert log.ended() is not None
+        assert [one.sample for one in log.read(1, 10)] == [1]
+
+
+def test_what_is_dropped_is_not_written_once_more(tmp_path: Path) -> None:
+    """Long entries leave their pages as they are: the write-ahead log stays short."""
+    with AlertLog(tmp_path / "log.sqlite") as log:
+        log.commit(Commit(entries=[bytes(20_000)] * 500))
+        log.checkpoint()
+        log.commit(Commit(entries_needed_from=501))
+        assert log.entries() == []
+        assert log.wal_bytes < 1 << 20

@@ -20,6 +20,7 @@ from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
 from pipeline.log import unsaved, writing
 from pipeline.log.store import AlertLog
+from pipeline.log.transactions import LogTransactions
 from pipeline.transport import sockets as transport
 from tests.support.running import CONFIG
 
@@ -27,12 +28,14 @@ POINTS = {
     "commit": (AlertLog, "commit"),
     "within": (writing, "_keep_snapshots"),
     "snapshot": (journal_module, "pack"),
+    "aside": (LogTransactions, "_end"),
     "strips": (AlertLog, "append_strips"),
     "acknowledge": (transport.Router, "send"),
     "publish": (transport.Publisher, "publish"),
     "receive": (hub_module, "wait"),
 }
-"""Where a hub may die: before or after each of these."""
+"""Where a hub may die: before or after each of these; ``aside`` is in the thread of its commits,
+which it has for one stream then."""
 
 
 def dying(call: Callable[..., Any], when: str, passings: int) -> Callable[..., Any]:
@@ -59,6 +62,8 @@ def main() -> None:
     unsaved.SNAPSHOT_S = unsaved.SNAPSHOT_S if int(events) else math.inf
     if point:
         name, when, passings = point.split(":")
+        if name == "aside":
+            hub_module.MANY = 1
         owner, attribute = POINTS[name]
         setattr(owner, attribute, dying(getattr(owner, attribute), when, int(passings)))
     names = ("alerts", "replay", "control", "ingest", "work")

@@ -12,7 +12,7 @@ continues where its log ends: what is not in the log was never acknowledged, and
 Where many streams are live, a thread of the log waits for the disk, and the loop goes on meanwhile.
 
 Whatever arrives is hostile until decoded: a frame that is no message, or contradicts its stream, is
-counted in ``rejected_frames`` and ignored. Not thread-safe; `Hub.run` ends when ``stop`` returns true.
+counted in ``rejected_frames`` and ignored. Not thread-safe; `Hub.run` ends when ``stop`` says so.
 """
 
 import contextlib

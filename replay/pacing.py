@@ -69,7 +69,7 @@ class Pacer:
         self._block_s = block_s
         self._started_s: float | None = None
         self.due_at = 0.0
-        """When the sample that was asked for last is due, by the clock."""
+        """When the sample that was asked for last is due, by the clock, or the next ones."""
 
     @property
     def block_samples(self) -> int:
@@ -101,17 +101,21 @@ class Pacer:
     ) -> Iterator[SampleBlock | None]:
         """Yield ``blocks``, the first samples that are paced, as they become due; None meanwhile.
 
-        It ends with the blocks, or before the next one once ``closed`` returns true.
+        It ends with the blocks, or before the next one once ``closed`` returns true. With each
+        block `due_at` is when another one of its length is due.
         """
         paced = 0
         for block in blocks:
-            while not self.wait_for(paced + block.n):
+            n = block.n
+            while not self.wait_for(paced + n):
                 if closed():
                     return
                 yield None
             if closed():
                 return
-            paced += block.n
+            paced += n
+            if self._rate_hz is not None:
+                self.due_at += n / self._rate_hz
             yield block
 
 

@@ -12,7 +12,7 @@ stream gets its name, and what a device says of itself is sent without what it q
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -101,12 +101,13 @@ def play(
             while under_way and not stop():
                 line.receive()
                 now = time.monotonic()
-                for one in under_way:
-                    if one.is_due(now):
-                        one.step(failures)
-                under_way = [one for one in under_way if not one.over]
+                due = [one for one in under_way if one.due_at <= now or one.arrived]
+                for one in due:
+                    one.step(failures)
+                if any(one.over for one in due):
+                    under_way = [one for one in under_way if not one.over]
                 line.flush()
-                next_at = min((one.due_at for one in under_way), default=now)
+                next_at = min([one.due_at for one in under_way], default=now)
                 if under_way and paced:
                     _wait(arrived, next_at, several=len(under_way) > 1)
                 elif next_at > now:
@@ -148,19 +149,16 @@ def _wait(arrived: threading.Event, next_at: float, *, several: bool) -> None:
 class _Way:
     """One of many sources on its way to the hub."""
 
-    __slots__ = ("_device", "_steps", "due_at", "over")
+    __slots__ = ("_steps", "arrived", "due_at", "over")
 
     def __init__(self, steps: Iterator[float], device: ThreadedSource | None) -> None:
         """Prepare to take the steps of a source, which may be a device."""
         self._steps = steps
-        self._device = device
+        self.arrived: Collection[object] = () if device is None else device.arrived
+        """What a device has brought."""
         self.due_at = 0.0
         """When its next step is, by the monotonic clock, unless something arrives before."""
         self.over = False
-
-    def is_due(self, now: float) -> bool:
-        """Return whether the next step is due."""
-        return self.due_at <= now or (self._device is not None and self._device.has_arrived)
 
     def step(self, failures: list[BaseException]) -> None:
         """Do the next step, and add its failure to ``failures``."""
@@ -238,6 +236,8 @@ def _blocks_sent(
         if block is not None:
             if not (paced and client.has_credit):
                 yield 0.0  # a device that sends fast has credit again once the hub has answered
+            elif due_source is not None and (due_at := due_source.due_at) > time.monotonic():
+                yield due_at
         elif due_source is not None:
             yield due_source.due_at
         else:

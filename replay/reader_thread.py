@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from pipeline.signal.samples import SampleBlock
@@ -44,9 +44,9 @@ class ThreadedSource:
         return self._source.info
 
     @property
-    def has_arrived(self) -> bool:
-        """Whether `blocks` would yield more than None."""
-        return bool(self._read)
+    def arrived(self) -> Collection[object]:
+        """What `blocks` has not yielded yet: where it is empty, it yields None."""
+        return self._read
 
     def blocks(self) -> Iterator[SampleBlock | None]:
         """As `Source`, but yield None at once where nothing is there."""

@@ -239,11 +239,12 @@ class RecordSource:
             raise ConfigError(f"{where}, before the start at {start_s:g} s")
         self._info = replace(whole, total_samples=self._last - self._first)
         self._reader = _reader(header, indices)
-        self._piece_length = _piece_length(header, indices)
         self._loop = loop
         self._start = (0, self._first)
         self._pacer = Pacer(whole.fs_hz, speed, clock=clock, wait=wait, block_s=block_s)
         self._block = min(self._pacer.block_samples, MAX_CHUNK_SAMPLES // len(indices))
+        # Of whole blocks: a shorter one among them would be due before it is looked for.
+        self._piece_length = max(1, _piece_length(header, indices) // self._block) * self._block
         self._closed = False
 
     @property

@@ -105,8 +105,9 @@ class IngestClient:
         self._buffer: deque[Outgoing] = deque()
         """Sent and not acknowledged, in order."""
         self._buffered_bytes = 0
-        self._unanswered: set[int] = set()
-        """Numbers of sent messages without any answer: they take up credit."""
+        self._sent_to = self._answered_to = 0
+        """Numbers of the newest message that was sent, and of the newest of which it is known that
+        it arrived or is lost: those between have no answer, and take up credit."""
         self._asked = False
         """Whether a `Hello` has no answer yet."""
         self._busy_since = 0.0
@@ -147,7 +148,7 @@ class IngestClient:
         now = time.monotonic()
         for answer in self._line.answers():
             self._asked, self._warned = False, True
-            self._unanswered.clear()
+            self._answered_to = self._sent_to
             if isinstance(answer, Accepted):
                 return self._start(answer)
             if not answer.busy or now - self._began_at > _BUSY_S:
@@ -188,8 +189,8 @@ class IngestClient:
 
         Raises `EndpointError` if the hub refuses this stream, or for more or fewer leads.
         """
-        if block.leads != max(1, len(self._leads)):
-            raise EndpointError(f"{self._stream}: a block of {block.leads} leads: start it again")
+        if (leads := block.leads) != max(1, len(self._leads)):
+            raise EndpointError(f"{self._stream}: a block of {leads} leads: start it again")
         assert self._first_epoch is not None
         self._next = (self._first_epoch + block.epoch, block.end)
         self._offer(self._chunk(block))
@@ -221,12 +222,13 @@ class IngestClient:
 
     def _chunk(self, block: SampleBlock, unreadable: int = 0, fault: str = "") -> Chunk:
         """Return a block, the last of what is `_next`, as a chunk."""
+        samples = block.samples
         return Chunk(
             stream=self._stream,
             epoch=self._next[0],
             first_sample=block.first_sample,
             fs_hz=self._fs_hz,
-            samples=block.samples.astype(np.float32, copy=False),
+            samples=samples if samples.dtype == np.float32 else samples.astype(np.float32),
             flags=NO_FLAGS if block.flags is None else block.flags.astype(np.uint8),
             lead=self._lead,
             leads=self._leads,
@@ -239,7 +241,7 @@ class IngestClient:
 
     def _offer(self, chunk: Chunk) -> None:
         self._queue.append(Outgoing(chunk))
-        self.pump(0.0)
+        self.pump()
         if self._live:
             self._shed_oldest()
 
@@ -276,7 +278,7 @@ class IngestClient:
         while not done():
             if self._stop():
                 return False
-            waiting = self._unanswered or self._asked
+            waiting = self._sent_to > self._answered_to or self._asked
             # Without a connection nothing wakes the wait: look again soon.
             self.pump(_ASK_STOP_S if waiting else 0.01)
         return True
@@ -286,32 +288,38 @@ class IngestClient:
 
         Call it several times a second while something is under way. Raises as `send`.
         """
-        self._receive(timeout_s)
-        waiting = bool(self._unanswered or self._buffer or self._asked or not self._credit)
-        if waiting and time.monotonic() - self._answered_at > SILENCE_S:
+        if timeout_s:
+            self._line.wait(timeout_s)
+        for answer in self._line.answers():
+            if isinstance(answer, Refused):
+                self._on_refused(answer)
+            else:
+                self._on_accepted(answer)
+        now, queue = time.monotonic(), self._queue
+        waits = self._sent_to > self._answered_to or self._asked or not self._credit
+        if (waits or self._buffer) and now - self._answered_at > SILENCE_S:
             self._send_hello()
-        while self._queue and not self._asked and len(self._unanswered) < self._credit:
-            if not self._send_first():
+        while queue and not self._asked and self._sent_to - self._answered_to < self._credit:
+            message = queue[0]
+            content = message.content if message.number else self._numbered(message.content)
+            if not self._line.send(content):
                 break
+            message.content, message.number = content, content.number
+            self._on_sent(queue.popleft(), now)
 
-    def _send_first(self) -> bool:
-        message = self._queue[0]
-        if not message.number:
-            message = Outgoing(self._numbered(message.content), self._number + 1)
-        if not self._line.send(message.content):
-            return False
-        if message.number > self._number:
-            self._number, self._shed, self._unreadable = message.number, 0, 0
-        if not self._unanswered:
-            self._answered_at = time.monotonic()  # from now on an answer is due
-        self._queue.popleft()
-        self._unanswered.add(message.number)
+    def _on_sent(self, message: Outgoing, now: float) -> None:
+        number = message.number
+        if number > self._number:
+            self._number, self._shed, self._unreadable = number, 0, 0
+        if self._sent_to == self._answered_to:
+            self._answered_at = now  # from now on an answer is due
+            self._answered_to = number - 1
+        self._sent_to = number
         self._buffer.append(message)
         self._buffered_bytes += message.held_bytes
         if self._buffered_bytes > BUFFER_BYTES:
             self._buffered_bytes -= self._buffer.popleft().held_bytes
             self._buffer[0] = self._buffer[0].after_loss()
-        return True
 
     def _numbered(self, content: Chunk | End) -> Chunk | End:
         """Return the next message with its number, and what was dropped before it."""
@@ -330,15 +338,6 @@ class IngestClient:
         elif self._line.renew():
             self._asked = False
 
-    def _receive(self, timeout_s: float) -> None:
-        if timeout_s:
-            self._line.wait(timeout_s)
-        for answer in self._line.answers():
-            if isinstance(answer, Refused):
-                self._on_refused(answer)
-            else:
-                self._on_accepted(answer)
-
     def _on_refused(self, answer: Refused) -> None:
         """Raise `EndpointError`, unless the hub may still find out that it was mistaken.
 
@@ -353,8 +352,8 @@ class IngestClient:
     def _on_accepted(self, answer: Accepted) -> None:
         self._answered_at, self._busy_since = time.monotonic(), 0.0
         self._credit = answer.credit
-        if answer.number in self._unanswered:  # it stands for those before it
-            self._unanswered = {one for one in self._unanswered if one > answer.number}
+        if self._answered_to < answer.number <= self._sent_to:  # it stands for those before it
+            self._answered_to = answer.number
         if answer.session == self._session:
             self._written = True
             while self._buffer and self._buffer[0].number <= answer.written:
@@ -366,7 +365,7 @@ class IngestClient:
         elif self._asked and not answer.number:
             # Whatever the hub does not have by now was lost on the way: send it again.
             self._asked = False
-            self._unanswered.clear()
+            self._answered_to = self._sent_to
             self._queue.extendleft(reversed(self._buffer))
             self._buffer.clear()
             self._buffered_bytes = 0

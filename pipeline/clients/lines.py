@@ -6,7 +6,7 @@ so do the answers. Not thread-safe.
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Protocol, Self
 
 from pipeline.schema.bundles import answers_in, bundled
@@ -33,8 +33,8 @@ class Line(Protocol):
         """Send a message; False if there is no connection, or its queue is full."""
         ...
 
-    def answers(self) -> Iterator[Accepted | Refused]:
-        """Yield the answers that have come, once."""
+    def answers(self) -> Iterable[Accepted | Refused]:
+        """Return the answers that have come, once."""
         ...
 
     def wait(self, timeout_s: float) -> None:
@@ -99,42 +99,38 @@ class SharedLine:
 
     def __init__(self, ingest: str, keys: ClientKeys | None = None) -> None:
         self._own = OwnLine(ingest, keys)
-        self._messages: list[Hello | Chunk | End] = []
+        self.messages: list[Hello | Chunk | End] = []
         """Messages that the next `flush` sends."""
-        self._bundles: deque[bytes] = deque()
+        self.frames: deque[bytes] = deque()
         """Frames that the connection did not take yet."""
         self._answered_at = time.monotonic()
-        self._answers: dict[str, deque[Accepted | Refused]] = {}
+        self._streams: dict[str, StreamLine] = {}
 
     def of(self, stream: str) -> "StreamLine":
         """Return the part of one stream."""
-        return StreamLine(self, self._answers.setdefault(stream, deque()))
+        return self._streams.setdefault(stream, StreamLine(self))
 
     def receive(self) -> None:
         """Hand the answers that have come to their streams."""
+        streams, came = self._streams, False
         for answer in self._own.answers():
+            came = True
+            if (stream := streams.get(answer.stream)) is not None:
+                stream.waiting.append(answer)
+        if came:
             self._answered_at = time.monotonic()
-            if (answers := self._answers.get(answer.stream)) is not None:
-                answers.append(answer)
-
-    def send(self, message: Hello | Chunk | End) -> bool:
-        """Send a message with the next `flush`; False while the last one waits."""
-        if self._bundles:
-            return False
-        self._messages.append(message)
-        return True
 
     def flush(self) -> None:
-        """Send what the streams have sent."""
-        self._bundles.extend(bundled(self._messages, _MOST_BYTES))
-        self._messages.clear()
-        while self._bundles and self._own.send_frame(self._bundles[0]):
-            self._bundles.popleft()
+        """Send what the streams have sent since the last call."""
+        self.frames.extend(bundled(self.messages, _MOST_BYTES))
+        self.messages.clear()
+        while self.frames and self._own.send_frame(self.frames[0]):
+            self.frames.popleft()
 
     def wait(self, timeout_s: float) -> None:
         """Return when something has come, or after ``timeout_s``."""
         # Without a connection nothing wakes the wait: look again soon.
-        self._own.wait(min(timeout_s, 0.01) if self._bundles else timeout_s)
+        self._own.wait(min(timeout_s, 0.01) if self.frames else timeout_s)
 
     def renew(self) -> bool:
         """As `Line`, but a connection over which others get answers stays.
@@ -145,8 +141,8 @@ class SharedLine:
             return True
         if not self._own.renew():
             return False
-        self._messages.clear()
-        self._bundles.clear()
+        self.messages.clear()
+        self.frames.clear()
         return True
 
     def __enter__(self) -> Self:
@@ -159,18 +155,25 @@ class SharedLine:
 class StreamLine:
     """What one stream has of a `SharedLine`."""
 
-    def __init__(self, shared: SharedLine, answers: deque[Accepted | Refused]) -> None:
+    def __init__(self, shared: SharedLine) -> None:
         self._shared = shared
-        self._answers = answers
+        self.waiting: deque[Accepted | Refused] = deque()
+        """Answers that the stream has not taken yet."""
 
     def send(self, message: Hello | Chunk | End) -> bool:
-        """As `Line`."""
-        return self._shared.send(message)
+        """Send a message with the next `flush`; False while the last one waits."""
+        if self._shared.frames:
+            return False
+        self._shared.messages.append(message)
+        return True
 
-    def answers(self) -> Iterator[Accepted | Refused]:
+    def answers(self) -> Iterable[Accepted | Refused]:
         """As `Line`."""
-        while self._answers:
-            yield self._answers.popleft()
+        return self._taken() if self.waiting else ()
+
+    def _taken(self) -> Iterator[Accepted | Refused]:
+        while self.waiting:
+            yield self.waiting.popleft()
 
     def wait(self, timeout_s: float) -> None:
         """Return at once: whoever has many streams waits for all of them together."""

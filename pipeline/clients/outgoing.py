@@ -3,7 +3,7 @@
 Pure: no sockets, no clock.
 """
 
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from pipeline.schema.messages import Chunk, End, after_loss
 
@@ -20,23 +20,23 @@ class Start(NamedTuple):
     """Whether the hub has the whole stream."""
 
 
-class Outgoing(NamedTuple):
+class Outgoing:
     """A chunk or an end on its way."""
 
-    content: Chunk | End
-    number: int = 0
-    """0 until it is sent."""
+    __slots__ = ("content", "held_bytes", "number")
 
-    @property
-    def held_bytes(self) -> int:
+    def __init__(self, content: Chunk | End, number: int = 0) -> None:
+        self.content = content
+        self.number = number
+        """0 until it is sent."""
+        self.held_bytes = _MESSAGE_BYTES
         """About how much memory it takes."""
-        if isinstance(self.content, End):
-            return _MESSAGE_BYTES
-        return _MESSAGE_BYTES + self.content.samples.nbytes + self.content.flags.nbytes
+        if isinstance(content, Chunk):
+            self.held_bytes += content.samples.nbytes + content.flags.nbytes
 
-    def after_loss(self) -> Self:
+    def after_loss(self) -> "Outgoing":
         """Return it marked as one whose source no longer has the messages before it."""
-        return self._replace(content=after_loss(self.content))
+        return Outgoing(after_loss(self.content), self.number)
 
     def leaves_out(self, written: int) -> bool:
         """Return whether the hub would wait in vain for one between ``written`` and this one.

@@ -108,8 +108,9 @@ def bundled(messages: Sequence[Hello | Chunk | End], most_bytes: int) -> Iterato
         for message in run:
             more = _ROW_BYTES if in_columns else _MESSAGE_BYTES
             if isinstance(message, Chunk):
-                names = len(message.leads) + (message.lead != "")
-                more += message.samples.nbytes + message.flags.nbytes + _NAME_BYTES * names
+                more += message.samples.nbytes + message.flags.nbytes
+                if message.lead:
+                    more += _NAME_BYTES * (len(message.leads) + 1)
             if together and (size + more > most_bytes or len(together) == MAX_BUNDLE):
                 yield _frame(together, in_columns=in_columns)
                 together, size = [], 0

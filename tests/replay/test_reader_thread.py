@@ -81,7 +81,7 @@ def test_something_new_wakes_whoever_waits() -> None:
     blocks = source.blocks()
     first = next(blocks)
     until(arrived.is_set)
-    until(lambda: source.has_arrived)
+    until(lambda: bool(source.arrived))
     rest = list(blocks)
     assert [one.first_sample for one in [first, *rest] if one is not None] == [0]
 

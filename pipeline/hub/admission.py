@@ -96,12 +96,13 @@ class Admission:
             return None
         self._updated_at = now
         sessions = self._streams.sessions
-        pending = {name: one.stream.pending for name, one in sessions.items()}
+        pending = [one.stream.pending for one in sessions.values()]
+        over = sum(one.state.ending and one.ended for one in sessions.values())
         self._short &= sessions.keys()
-        self.open_streams = open_streams = sum(not one.ended for one in sessions.values())
-        self._pending = sum(pending.values())
+        self.open_streams = open_streams = len(sessions) - over
+        self._pending = sum(pending)
         self._room = min(MOST_ROOM, max(LEAST_ROOM, MAX_PENDING // max(1, open_streams)))
-        full = [name for name, beats in pending.items() if beats >= self._room]
+        full = [n for n, beats in zip(sessions, pending, strict=True) if beats >= self._room]
         self._full_since = {name: self._full_since.get(name, now) for name in full}
         ids = [
             beat.id
@@ -144,7 +145,10 @@ class Admission:
         ``lengths`` are their samples of each lead.
         """
         short = SHORT_S * fs_hz
-        taken = [1 if n <= short else _LONG for n in lengths]
+        if max(lengths) <= short:  # nearly always
+            taken = [1] * len(lengths)
+        else:
+            taken = [1 if n <= short else _LONG for n in lengths]
         if taken[-1] == 1:
             self._short.add(name)
         else:
@@ -173,7 +177,7 @@ class Admission:
     def _waits(self, name: str) -> bool:
         """Return whether a stream's room is full, and its source can wait."""
         session = self._streams.sessions.get(name)
-        return session is not None and _can_wait(session) and session.stream.pending >= self._room
+        return session is not None and session.stream.pending >= self._room and _can_wait(session)
 
     def _is_refused(self, name: str) -> bool:
         """Return whether nothing of a stream is taken.

@@ -10,13 +10,13 @@ streams, nor a chunk that is long, begins a stream, or does not follow exactly o
 Pure: no sockets, no clock. Units: seconds of the hub's clock, samples of the source.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.schema.columns import ChunkRows, as_one
+from pipeline.schema.columns import ChunkRows, Kind
 from pipeline.schema.messages import NO_FLAGS, Chunk
 from pipeline.stream.session import StreamSession
 from pipeline.transport.sockets import Peer
@@ -61,116 +61,166 @@ class Sender(NamedTuple):
 NOBODY: Final = Sender(Peer(), False)
 """Of chunks that come from the log."""
 
+_NO_NUMBER: Final = -1
+"""No row has it."""
+
 
 class Gathered:
-    """Chunks of one stream, each the continuation of the one before."""
+    """Chunks of one stream, each the continuation of the one before, as one.
+
+    What it has of each is its samples alone: their numbers follow on each other, and where one ends
+    is kept only where the next one arrived at another time.
+    """
 
     __slots__ = (
-        "_first", "_flags", "_last", "_unreadable", "arrivals", "due_at", "ends", "numbers",
-        "pieces", "plain", "sender", "since",
+        "_arrivals", "_ends", "_fault", "_flags", "_number", "_shed", "_stamp_s", "_unkept",
+        "_unreadable", "arrived_at", "end", "enough_at", "epoch", "first_sample", "kind",
+        "next_row", "pieces", "sender", "session", "since", "stream",
     )  # fmt: skip
 
     def __init__(
-        self, first: Chunk, since: float, due_at: int = 0, sender: Sender = NOBODY
+        self,
+        stream: str,
+        session: str,
+        kind: Kind,
+        *,
+        epoch: int,
+        number: int,
+        first_sample: int,
+        since: float,
+        sender: Sender = NOBODY,
     ) -> None:
-        """Begin with a chunk that arrived at ``since``."""
-        self.since = since
-        self.due_at = due_at
-        """Position whose sample completes the window of a beat; 0 for none."""
+        """Begin, without a chunk yet, what is to arrive from ``since`` on."""
+        self.stream = stream
+        self.session = session
+        self.kind = kind
+        self.epoch = epoch
+        self.since = self.arrived_at = since
+        """When the first one arrived, and the last one."""
+        self.enough_at = 0.0
+        """Where it ends once it waits for nothing that has not arrived."""
         self.sender = sender
         """Of all of them."""
-        self._first = first
-        self._flags: dict[int, NDArray[np.uint8]] = {}
-        """Of those that have any, by place."""
-        self._unreadable = 0
         self.pieces: list[NDArray[np.float32]] = []
         """The samples of each chunk."""
-        self.numbers: list[int] = []
-        """The number of each chunk."""
-        self.arrivals: list[float] = []
-        """When each chunk arrived."""
-        self.ends: list[int] = []
-        """Where each chunk ends."""
-        self.add(first, since)
+        self.end = self.first_sample = first_sample
+        """Where the last one ends, and the first one begins."""
+        self.next_row = number
+        """Number of the chunk that may follow as a row; that of none where none may."""
+        self._number = number
+        self._ends: list[int] = []
+        self._arrivals: list[float] = []
+        self._flags: dict[int, NDArray[np.uint8]] | None = None
+        """Of those that have any, by place."""
+        self._unkept, self._shed, self._unreadable = False, 0, 0
+        self._stamp_s: float | None = None
+        self._fault = ""
+
+    @classmethod
+    def beginning(cls, first: Chunk, since: float, sender: Sender = NOBODY) -> "Gathered":
+        """Return what begins with a chunk that arrived at ``since``."""
+        gathered = cls(
+            first.stream, first.session, Kind(first.fs_hz, first.lead, first.leads),
+            epoch=first.epoch, number=first.number, first_sample=first.first_sample, since=since,
+            sender=sender,
+        )  # fmt: skip
+        gathered._unkept, gathered._shed = first.unkept, first.shed
+        gathered.add(first, since)
+        return gathered
 
     def add(self, chunk: Chunk, at: float) -> None:
         """Add the chunk that follows, which arrived at a time."""
-        if chunk.flags.size:
-            self._flags[len(self.pieces)] = chunk.flags
         self._unreadable += chunk.unreadable
-        self._last = chunk
-        self.plain = not chunk.fault and chunk.stamp_s is None
-        """Whether the next one may simply go on."""
-        self.pieces.append(chunk.samples)
-        self.numbers.append(chunk.number)
-        self.arrivals.append(at)
-        self.ends.append(chunk.end)
+        self._stamp_s, self._fault = chunk.stamp_s, chunk.fault
+        if at != self.arrived_at:
+            self.arrives(at)
+        self.add_row(chunk.samples, chunk.n, chunk.flags if chunk.flags.size else None)
+        if chunk.fault or chunk.stamp_s is not None:
+            self.next_row = _NO_NUMBER
+        else:
+            self.next_row = chunk.number + 1
 
-    def add_row(self, chunks: ChunkRows, row: int, at: float) -> bool:
-        """Add what follows, if a row of a frame does; return whether it was added."""
-        epoch, number, first_sample, n, kind, flagged = chunks.rows[row]
-        last = self._last
-        if (
-            number != self.numbers[-1] + 1
-            or first_sample != self.ends[-1]
-            or epoch != last.epoch
-            or chunks.sessions[row] != last.session
-            or not self.plain
-        ):
-            return False
-        of_all = chunks.kinds[kind]
-        if of_all.fs_hz != last.fs_hz or of_all.leads != last.leads:
-            return False
-        if flagged:
-            self._flags[len(self.pieces)] = chunks.flags[row]
-        self.pieces.append(chunks.samples[row])
-        self.numbers.append(number)
-        self.arrivals.append(at)
-        self.ends.append(first_sample + n)
-        return True
+    def arrives(self, at: float) -> None:
+        """Note that the chunk that follows arrived at a time, another than the last one did."""
+        self._ends.append(self.end)
+        self._arrivals.append(self.arrived_at)
+        self.arrived_at = at
+
+    def add_row(
+        self, samples: NDArray[np.float32], n: int, flags: NDArray[np.uint8] | None
+    ) -> None:
+        """Add the chunk that follows, of ``n`` samples of each lead, with nothing to say beside."""
+        if flags is not None:
+            self._flags = self._flags or {}
+            self._flags[len(self.pieces)] = flags
+        self.pieces.append(samples)
+        self.end += n
+        self.next_row += 1
+
+    @property
+    def number(self) -> int:
+        """Number of the last one."""
+        return self._number + len(self.pieces) - 1
+
+    @property
+    def numbers(self) -> range:
+        """The number of each."""
+        return range(self._number, self._number + len(self.pieces))
+
+    @property
+    def lengths(self) -> list[int]:
+        """How many samples of each lead each of them has."""
+        if self.kind.leads:
+            return [samples.shape[-1] for samples in self.pieces]
+        return [*map(len, self.pieces)]
 
     @property
     def parts(self) -> tuple[list[int], list[float]]:
-        """Return where all chunks but the last end, and when they arrived."""
-        return self.ends[:-1], self.arrivals[:-1]
+        """Return where those end that arrived before the last ones, and when they arrived."""
+        return self._ends, self._arrivals
 
     def continued_by(self, chunk: Chunk) -> bool:
         """Return whether ``chunk`` is of the same source and begins where the last one ended."""
-        last = self._last
         return (
-            chunk.number == self.numbers[-1] + 1
-            and chunk.first_sample == self.ends[-1]
-            and chunk.epoch == last.epoch
-            and chunk.session == last.session
-            and chunk.fs_hz == last.fs_hz
-            and chunk.leads == last.leads
-            and chunk.fault == last.fault
+            chunk.number == self.number + 1
+            and chunk.first_sample == self.end
+            and chunk.epoch == self.epoch
+            and chunk.session == self.session
+            and chunk.fs_hz == self.kind.fs_hz
+            and chunk.leads == self.kind.leads
+            and chunk.fault == self._fault
             and not (chunk.shed or chunk.unkept)
         )
 
     @property
     def seconds(self) -> float:
         """How long they are together."""
-        return (self.ends[-1] - self._first.first_sample) / self._first.fs_hz
+        return (self.end - self.first_sample) / self.kind.fs_hz
 
     def as_one(self) -> Chunk:
-        """Return them as one chunk, which has the number of the last."""
-        first, pieces = self._first, self.pieces
-        if len(pieces) == 1:
-            return first
-        flags = NO_FLAGS
-        if self._flags:
-            none = (np.zeros(piece.shape, np.uint8) for piece in pieces)
-            parts = [self._flags.get(place, its) for place, its in enumerate(none)]
-            flags = np.concatenate(parts, axis=-1)
-        return as_one(
-            first,
-            self._last,
-            number=self.numbers[-1],
-            samples=np.concatenate(pieces, axis=-1),
-            flags=flags,
+        """Return them as one chunk: what the first lost, and the number of the last."""
+        pieces, kind = self.pieces, self.kind
+        return Chunk(
+            stream=self.stream,
+            session=self.session,
+            epoch=self.epoch,
+            number=self.number,
+            first_sample=self.first_sample,
+            fs_hz=kind.fs_hz,
+            lead=kind.lead,
+            leads=kind.leads,
+            samples=pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1),
+            flags=NO_FLAGS if self._flags is None else self._flags_as_one(self._flags),
+            stamp_s=self._stamp_s,
+            unkept=self._unkept,
+            shed=self._shed,
             unreadable=self._unreadable,
+            fault=self._fault,
         )
+
+    def _flags_as_one(self, flags: dict[int, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        none = (np.zeros(piece.shape, np.uint8) for piece in self.pieces)
+        return np.concatenate([flags.get(n, its) for n, its in enumerate(none)], axis=-1)
 
 
 class Gathering:
@@ -195,36 +245,86 @@ class Gathering:
 
     def begins(self, chunk: Chunk, session: StreamSession | None) -> bool:
         """Return whether ``chunk`` may wait for the next one: it simply goes on with its stream."""
-        if not self.longest_s or session is None or not 0 < chunk.n < MOST_S * chunk.fs_hz:
+        if session is None or not self.longest_s or chunk.session != session.state.source_session:
             return False
-        state, stream = session.state, session.stream
-        return (
-            chunk.session == state.source_session
-            and chunk.number == state.number + 1
-            and chunk.epoch == stream.epoch
-            and chunk.first_sample == stream.next_sample
-            and chunk.fs_hz == stream.fs_hz
-            and chunk.leads == state.leads
-            and not state.ending
-        )
+        facts = chunk.epoch, chunk.number, chunk.first_sample, chunk.n
+        return _goes_on(session, *facts, chunk.fs_hz, chunk.leads)
 
-    def begin(self, chunk: Chunk, session: StreamSession, now: float, sender: Sender) -> Gathered:
-        """Let ``chunk`` wait, of a stream of which none has waited; return what waits of it."""
-        stream = session.stream
-        gathered = Gathered(chunk, now, stream.beat_due_at, sender)
-        self._waiting[stream.name] = gathered
-        return gathered
+    def begin(self, gathered: Gathered, session: StreamSession) -> None:
+        """Let the first chunk of a stream wait, of which none has waited."""
+        due_at = session.stream.beat_due_at
+        enough_at = gathered.first_sample + self.longest_s * gathered.kind.fs_hz
+        gathered.enough_at = min(enough_at, due_at + 1) if due_at > 0 else enough_at
+        self._waiting[gathered.stream] = gathered
+        self.added(gathered)
 
-    def added(self, stream: str, gathered: Gathered) -> bool:
+    def add_rows(
+        self,
+        chunks: ChunkRows,
+        sender: Sender,
+        now: float,
+        sessions: Mapping[str, StreamSession],
+        take: Callable[[str], object],
+    ) -> Iterator[tuple[int, Gathered | None]]:
+        """Let the rows of a frame wait that follow what waits of their streams.
+
+        Args:
+            chunks: the frame.
+            sender: over which connection it came.
+            now: when.
+            sessions: the streams.
+            take: takes, at once, all that waits of a stream.
+
+        Yields:
+            The number of each other row, and what `begin` may let wait of it, if it may wait. Those
+            behind are looked at only then: they may follow it.
+        """
+        waiting, kinds, may_send = self._waiting, chunks.kinds, sender.peer.rights.may_send
+        facts = zip(chunks.streams, chunks.sessions, *chunks.columns, chunks.samples, strict=True)
+        for row, (
+            stream, source_session, epoch, number, first_sample, n, kind, flagged, samples,
+        ) in enumerate(facts):  # fmt: skip
+            gathered = waiting.get(stream)
+            if (
+                gathered is None
+                or number != gathered.next_row
+                or first_sample != gathered.end
+                or epoch != gathered.epoch
+                or source_session != gathered.session
+                or kinds[kind] != gathered.kind
+                # The same object stands for the same connection, with the rights that it had.
+                or (gathered.sender is not sender and gathered.sender != sender)
+                or not (gathered.sender is sender or may_send(stream))
+            ):
+                begun = None
+                if gathered is None and self.longest_s and may_send(stream):
+                    begun = _begun(
+                        stream, source_session, epoch, number, first_sample, n, kinds[kind],
+                        sessions.get(stream), now, sender,
+                    )  # fmt: skip
+                    if begun is not None:
+                        begun.add_row(samples, n, chunks.flags[row] if flagged else None)
+                yield row, begun
+                continue
+            if now != gathered.arrived_at:
+                gathered.arrives(now)
+            if flagged:
+                gathered.add_row(samples, n, chunks.flags[row])
+            else:  # as `add_row`, in half the time
+                gathered.pieces.append(samples)
+                gathered.end += n
+                gathered.next_row += 1
+            if (
+                gathered.end >= gathered.enough_at or len(gathered.pieces) >= ENOUGH_CHUNKS
+            ) and self.added(gathered):
+                take(stream)
+
+    def added(self, gathered: Gathered) -> bool:
         """Note what was added to what waits of a stream; return whether to take all at once."""
-        seconds, chunks = gathered.seconds, len(gathered.pieces)
-        if (
-            seconds >= self.longest_s
-            or chunks >= ENOUGH_CHUNKS
-            or 0 < gathered.due_at < gathered.ends[-1]
-        ):
-            self._enough[stream] = None
-        return seconds >= MOST_S or chunks >= MOST_S / SHORT_S
+        chunks = len(gathered.pieces)
+        if gathered.end >= gathered.enough_at or chunks >= ENOUGH_CHUNKS:
+            self._enough[gathered.stream] = None
+        return gathered.seconds >= MOST_S or chunks >= MOST_S / SHORT_S
 
     def take(self, stream: str) -> Gathered | None:
         """Take out the chunks of a stream, where any wait."""
@@ -245,3 +345,48 @@ class Gathering:
         """Return when chunks have waited long enough, or None where none wait."""
         first = next(iter(self._waiting.values()), None)
         return None if first is None else first.since + self.longest_s
+
+
+def _begun(
+    stream: str,
+    source_session: str,
+    epoch: int,
+    number: int,
+    first_sample: int,
+    n: int,
+    kind: Kind,
+    session: StreamSession | None,
+    now: float,
+    sender: Sender,
+) -> Gathered | None:
+    """Return what begins, still empty, with a row that may wait; None of any other."""
+    if session is None or source_session != session.state.source_session:
+        return None
+    if not _goes_on(session, epoch, number, first_sample, n, kind.fs_hz, kind.leads):
+        return None
+    return Gathered(
+        stream, source_session, kind, epoch=epoch, number=number, first_sample=first_sample,
+        since=now, sender=sender,
+    )  # fmt: skip
+
+
+def _goes_on(
+    session: StreamSession,
+    epoch: int,
+    number: int,
+    first_sample: int,
+    n: int,
+    fs_hz: float,
+    leads: list[str],
+) -> bool:
+    """Return whether a chunk of the source of a stream follows on the last one, and is not long."""
+    state, stream = session.state, session.stream
+    return (
+        number == state.number + 1
+        and first_sample == stream.next_sample
+        and epoch == stream.epoch
+        and 0 < n < MOST_S * fs_hz
+        and fs_hz == stream.fs_hz
+        and leads == state.leads
+        and not state.ending
+    )

@@ -375,7 +375,7 @@ class Journal:
             gathered = waiting.get(event.stream)
             if gathered is None or not gathered.continued_by(event):
                 self._apply_gathered(event.stream, waiting)
-                gathered = waiting[event.stream] = Gathered(event, arrived_at)
+                gathered = waiting[event.stream] = Gathered.beginning(event, arrived_at)
             else:
                 gathered.add(event, arrived_at)
             if len(gathered.pieces) >= _TOGETHER:
@@ -391,4 +391,4 @@ class Journal:
         gathered = waiting.pop(name, None)
         if gathered is not None:
             self._streams.sessions[name].have_arrived(*gathered.parts)
-            self._streams.apply(gathered.as_one(), gathered.arrivals[-1])
+            self._streams.apply(gathered.as_one(), gathered.arrived_at)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from pipeline.errors import BusyError, MissingChunkError, WireError
 from pipeline.hub.admission import Admission, NoCreditError
 from pipeline.hub.counters import HubCounters
-from pipeline.hub.gathering import Gathering, Sender, gather_s
+from pipeline.hub.gathering import NOBODY, Gathered, Gathering, Sender, gather_s
 from pipeline.hub.journal import Journal
 from pipeline.schema.bundles import Bundle, decode_from_source, encode_answers
 from pipeline.schema.columns import ChunkRows
@@ -29,8 +29,9 @@ from pipeline.schema.messages import (
     stream_named_in,
 )
 from pipeline.schema.public import Alert
-from pipeline.stream.session import NOT_BEGUN
-from pipeline.stream.streams import MAX_STREAMS, Streams
+from pipeline.stream.session import NOT_BEGUN, StreamSession
+from pipeline.stream.streams import Streams
+from pipeline.transport.senders import Senders
 from pipeline.transport.sockets import Peer, Router
 
 _MESSAGES_A_TURN: Final = 64
@@ -44,9 +45,6 @@ _KEPT_S: Final = 10.0
 
 _UNREAD_S: Final = 10.0
 """A hub that has not read all that came for so long takes for silent who may not be."""
-
-_LOOK_S: Final = 1.0
-"""Whether a source is there is looked for no more often: each time it gets a message."""
 
 
 class _Unanswered(NamedTuple):
@@ -102,15 +100,14 @@ class Sources:
         self._hand_over = hand_over
         self._counters = counters
         self._gathering = Gathering()
+        self._last_sender = NOBODY
+        """Of a frame for many streams."""
         self._rest: deque[tuple[Peer, Hello | Chunk | End, bool]] = deque()
         """Messages of a frame for many streams that are still to be taken."""
         self._left = self._begun = 0
         """Messages that this turn may still take, and streams that have begun in it."""
         self._unanswered: list[_Unanswered] = []
-        self._senders: dict[str, Peer] = {}
-        """The connection over which the source of a stream sent last,"""
-        self._looked_at: dict[str, float] = {}
-        """and when it was last looked whether it is there."""
+        self._senders = Senders(socket)
         self._all_read_at = float("-inf")
         """When nothing more was left to be read,"""
         self._unread_since: float | None = None
@@ -185,40 +182,38 @@ class Sources:
             self._take_gathered(message.stream)
             taken = self._admit(peer, message, now)
         except NoCreditError:
-            self._counters.on_uncredited(self._streams.sessions.get(message.stream))
-            self._waits(message, now)
-            return  # it will be sent again, once a question is answered with credit
+            self._uncredited(message.stream, message.session, now)
+            return
         except MissingChunkError:
             missing = True
         except WireError as error:
             self._refuse(peer, message.stream, error, now)
             return
-        one = _Unanswered(peer, message.stream, message.session, 0, bundled, missing, taken=taken)
-        if isinstance(message, Hello):
-            self._unanswered.append(one._replace(asks=True, resume=message.resume))
-        else:
-            self._unanswered.append(one._replace(number=message.number))
+        asks, resume = isinstance(message, Hello), isinstance(message, Hello) and message.resume
+        number = 0 if isinstance(message, Hello) else message.number
+        facts = peer, message.stream, message.session, number, bundled, missing, asks, resume
+        self._unanswered.append(_Unanswered(*facts, taken=taken))
 
     def _gather_rows(self, peer: Peer, chunks: ChunkRows, now: float) -> None:
-        """Let chunks wait as `_gathers` does, with a message only for the first of each stream."""
-        gathering, sender, may_send = self._gathering, Sender(peer, True), peer.rights.may_send
-        for row, name in enumerate(chunks.streams):
-            gathered = gathering.of(name) if may_send(name) else None
-            if gathered and gathered.sender == sender and gathered.add_row(chunks, row, now):
-                self._left -= 1
-                if gathering.added(name, gathered):
-                    self._take_gathered(name)
+        """Let chunks wait as `_gathers` does, without a message for those that simply go on."""
+        sessions, last = self._streams.sessions, self._last_sender.peer
+        if peer != last or peer.user != last.user or peer.rights is not last.rights:
+            self._last_sender = Sender(peer, True)
+        self._left -= len(chunks.streams)
+        for row, begun in self._gathering.add_rows(
+            chunks, self._last_sender, now, sessions, self._take_gathered
+        ):
+            if begun is not None and not self._rest:
+                try:
+                    self._begin(begun, sessions[begun.stream], now)
+                except NoCreditError:
+                    self._uncredited(begun.stream, begun.session, now)
                 continue
+            self._left += 1  # it is still to be taken, after what came before it
             try:
-                chunk = chunks.chunk(row)
+                self._rest.append((peer, chunks.chunk(row), True))
             except WireError as error:
                 self._refuse(peer, None, error, now)
-                continue
-            if not self._rest and gathering.begins(chunk, self._streams.sessions.get(name)):
-                self._left -= 1
-                self._take(peer, chunk, now, bundled=True)
-            else:  # after what came before it
-                self._rest.append((peer, chunk, True))
 
     def _gathers(self, peer: Peer, chunk: Chunk, now: float, *, bundled: bool) -> bool:
         """Let a chunk wait for the next of its stream, if it may; raise as `_admit` does."""
@@ -230,16 +225,20 @@ class Sources:
             session = self._streams.sessions.get(name)
             if session is None or not self._gathering.begins(chunk, session):
                 return False
-            self._admission.require_credit(name, now)
-            self._senders[name] = peer
-            gathered = self._gathering.begin(chunk, session, now, Sender(peer, bundled))
-        elif gathered.sender != (peer, bundled) or not gathered.continued_by(chunk):
+            self._begin(Gathered.beginning(chunk, now, Sender(peer, bundled)), session, now)
+            return True
+        if gathered.sender != (peer, bundled) or not gathered.continued_by(chunk):
             return False
-        else:
-            gathered.add(chunk, now)
-        if self._gathering.added(name, gathered):
+        gathered.add(chunk, now)
+        if self._gathering.added(gathered):
             self._take_gathered(name)
         return True
+
+    def _begin(self, begun: Gathered, session: StreamSession, now: float) -> None:
+        """Let the first chunk wait of a stream, of which none has; raise `NoCreditError`."""
+        self._admission.require_credit(begun.stream, now)
+        self._senders.remember(begun.stream, begun.sender.peer, self._streams.sessions)
+        self._gathering.begin(begun, session)
 
     def _take_gathered(self, name: str) -> None:
         """Take the chunks of a stream that wait for more, where there are any."""
@@ -247,10 +246,11 @@ class Sources:
         if gathered is None:
             return
         chunk, (peer, bundled) = gathered.as_one(), gathered.sender
-        self._streams.sessions[name].have_arrived(*gathered.parts)
-        self._apply(chunk, gathered.arrivals[-1])
-        lengths = [piece.shape[-1] for piece in gathered.pieces]
-        taken = self._admission.on_taken(name, chunk.fs_hz, lengths)
+        ends, arrivals = gathered.parts
+        if ends:
+            self._streams.sessions[name].have_arrived(ends, arrivals)
+        self._apply(chunk, gathered.arrived_at)
+        taken = self._admission.on_taken(name, chunk.fs_hz, gathered.lengths)
         if bundled:  # one answer stands for all
             one = _Unanswered(peer, name, chunk.session, chunk.number, True, taken=sum(taken))
             self._unanswered.append(one)
@@ -282,9 +282,9 @@ class Sources:
         if isinstance(message, Hello):
             session = self._streams.sessions.get(name)
             if session is not None and message.session == session.state.source_session:
-                self._remember(name, peer)
+                self._senders.remember(name, peer, self._streams.sessions)
                 if not self._admission.credit(name):
-                    self._waits(message, now)
+                    self._waits(name, message.session, now)
             return 0
         if not self._streams.is_news(message, now):
             return 0
@@ -299,20 +299,19 @@ class Sources:
             self._begun += isinstance(event, Opened)
             if isinstance(event, Chunk):
                 taken += self._admission.on_taken(name, event.fs_hz, [event.n])[0]
-                self._remember(name, peer)
+                self._senders.remember(name, peer, self._streams.sessions)
         return taken
 
-    def _waits(self, message: Hello | Chunk | End, now: float) -> None:
-        """Record that the source of a message waits for credit."""
-        session = self._streams.sessions.get(message.stream)
-        if session is not None and message.session == session.state.source_session:
-            session.waited_at = now
+    def _uncredited(self, name: str, source_session: str, now: float) -> None:
+        """Count a chunk that came without credit: it will be sent again, once an answer has any."""
+        self._counters.on_uncredited(self._streams.sessions.get(name))
+        self._waits(name, source_session, now)
 
-    def _remember(self, name: str, peer: Peer) -> None:
-        self._senders[name] = peer
-        known = self._streams.sessions
-        if len(self._senders) > 2 * max(MAX_STREAMS, len(known)):
-            self._senders = {n: sender for n, sender in self._senders.items() if n in known}
+    def _waits(self, name: str, source_session: str, now: float) -> None:
+        """Record that the source of a message waits for credit."""
+        session = self._streams.sessions.get(name)
+        if session is not None and source_session == session.state.source_session:
+            session.waited_at = now
 
     def _is_taken(self, name: str, source_session: str, now: float, resumes: bool) -> bool:
         """Return whether another source has a stream, and keeps it.
@@ -323,19 +322,7 @@ class Sources:
         if self._streams.busy(name, source_session, now) and not resumes:
             return True
         kept = self._streams.busy(name, source_session, now, silent_s=_KEPT_S)
-        return kept and not self._is_gone(name, now)
-
-    def _is_gone(self, name: str, now: float) -> bool:
-        """Return whether the source of a stream has no connection any more."""
-        sender = self._senders.get(name)
-        if sender is None:
-            return True
-        if now - self._looked_at.get(name, float("-inf")) < _LOOK_S:
-            return False
-        self._looked_at = {n: at for n, at in self._looked_at.items() if now - at < _LOOK_S}
-        self._looked_at[name] = now
-        # libzmq says it of a message only: this one repeats what the source knows.
-        return self._socket.offer(sender, encode(self._progress(name))) is None
+        return kept and not self._senders.is_gone(name, now, lambda: encode(self._progress(name)))
 
     def __len__(self) -> int:
         """Return how many messages wait for their answer."""
@@ -344,25 +331,28 @@ class Sources:
     def answer(self, now: float, count: int) -> None:
         """Say what is in the log by now to the first ``count``, but to those that are to wait."""
         held = []
-        together: dict[Peer, dict[tuple[str, bool, bool], Accepted]] = {}
-        for one in self._unanswered[:count]:
+        together: dict[Peer, dict[tuple[str, bool, bool], _Unanswered]] = {}
+        for one in self._unanswered:
             name = one.stream
             if not (one.asks or one.missing):
                 if self._admission.holds(name, now):
                     held.append(one)
                     continue
-                self._admission.on_answered(name, one.taken)
-            answer = self._progress(
-                name, one.session, resume=one.resume, number=one.number, missing=one.missing
-            )
+                if one.taken:
+                    self._admission.on_answered(name, one.taken)
             if one.bundled:  # the last answer of a kind stands for those before it
-                together.setdefault(one.peer, {})[name, one.asks, one.missing] = answer
+                together.setdefault(one.peer, {})[name, one.asks, one.missing] = one
             else:
-                self._socket.send(one.peer, encode(answer))
-        self._unanswered[:count] = held
-        for peer, answers in together.items():
-            for frame in encode_answers(list(answers.values())):
+                self._socket.send(one.peer, encode(self._answer(one)))
+        self._unanswered = held
+        for peer, of_peer in together.items():
+            for frame in encode_answers([self._answer(one) for one in of_peer.values()]):
                 self._socket.send(peer, frame)
+
+    def _answer(self, one: _Unanswered) -> Accepted:
+        return self._progress(
+            one.stream, one.session, resume=one.resume, number=one.number, missing=one.missing
+        )
 
     def _progress(
         self,

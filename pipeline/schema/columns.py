@@ -5,8 +5,9 @@ travels as messages (`pipeline.schema.bundles`). Pure in memory: no sockets, no 
 """
 
 import re
+import struct
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, NamedTuple, TypeVar
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -70,18 +71,23 @@ class ChunkRows(NamedTuple):
     streams: list[str]
     sessions: list[str]
     kinds: list[Kind]
-    rows: list[list[int]]
+    columns: list[list[int]]
+    """`COLUMNS` of them, each with a number for each chunk."""
     samples: list[NDArray[np.float32]]
     """float32[n] of one lead, float32[leads, n] of several."""
     flags: dict[int, NDArray[np.uint8]]
     """Of those that have any, by row, as the samples."""
+
+    def row(self, row: int) -> list[int]:
+        """Return the `COLUMNS` numbers of one of them."""
+        return [column[row] for column in self.columns]
 
     def chunk(self, row: int) -> Chunk:
         """Return one of them as a message; raise `WireError` for a name that no stream has."""
         stream, session = self.streams[row], self.sessions[row]
         if not (_NAME.match(stream) and _SESSION.match(session)):
             raise WireError("a frame of many streams has a name that no stream has")
-        epoch, number, first_sample, _, kind, _ = self.rows[row]
+        epoch, number, first_sample, _, kind, _ = self.row(row)
         of_all = self.kinds[kind]
         return Chunk(
             stream=stream,
@@ -98,13 +104,7 @@ class ChunkRows(NamedTuple):
 
     def chunks(self) -> list[Chunk]:
         """Return all of them as messages; raise `WireError` as `chunk` does."""
-        return [self.chunk(row) for row in range(len(self.rows))]
-
-
-def as_one(first: Chunk, last: Chunk, **of_all: Any) -> Chunk:
-    """Return chunks that follow on each other as one: what the first lost, and ``of_all``."""
-    lost = {"shed": first.shed, "unkept": first.unkept, "first_sample": first.first_sample}
-    return msgspec.structs.replace(last, **lost, **of_all)
+        return [self.chunk(row) for row in range(len(self.streams))]
 
 
 def fits(chunk: Chunk) -> bool:
@@ -116,25 +116,20 @@ def fits(chunk: Chunk) -> bool:
 
 def columns_of(chunks: Sequence[Chunk]) -> Columns:
     """Return up to `MAX_ROWS` chunks that fit as the one message that carries them."""
-    kinds: dict[tuple[float, str, tuple[str, ...]], int] = {}
-    rows = [
-        (
-            chunk.epoch,
-            chunk.number,
-            chunk.first_sample,
-            chunk.samples.shape[-1],
-            kinds.setdefault((chunk.fs_hz, chunk.lead, tuple(chunk.leads)), len(kinds)),
-            chunk.flags.size > 0,
-        )
-        for chunk in chunks
-    ]
+    kinds: dict[tuple[float, str, *tuple[str, ...]], int] = {}
+    numbers: list[int] = []
+    for chunk in chunks:
+        kind = kinds.setdefault((chunk.fs_hz, chunk.lead, *chunk.leads), len(kinds))
+        n, flagged = chunk.samples.shape[-1], chunk.flags.size > 0
+        numbers += (chunk.epoch, chunk.number, chunk.first_sample, n, kind, flagged)
+    flags = [chunk.flags.ravel() for chunk in chunks if chunk.flags is not NO_FLAGS]
     return Columns(
         streams=[chunk.stream for chunk in chunks],
         sessions=[chunk.session for chunk in chunks],
-        kinds=[Kind(fs_hz, lead, list(leads)) for fs_hz, lead, leads in kinds],
-        rows=np.array(rows, dtype="<i8").tobytes(),
+        kinds=[Kind(fs_hz, lead, list(leads)) for fs_hz, lead, *leads in kinds],
+        rows=struct.pack(f"<{len(numbers)}q", *numbers),
         samples=np.concatenate([chunk.samples.ravel() for chunk in chunks]),
-        flags=np.concatenate([chunk.flags.ravel() for chunk in chunks]),
+        flags=np.concatenate(flags) if flags else NO_FLAGS,
     )
 
 
@@ -169,7 +164,7 @@ def rows_in(columns: Columns) -> ChunkRows:
     pieces = _cut(samples, sizes, leads, "samples")
     flags = _cut(columns.flags, sizes[flagged], leads[flagged], "flags")
     return ChunkRows(
-        columns.streams, columns.sessions, kinds, rows.tolist(), pieces,
+        columns.streams, columns.sessions, kinds, rows.T.tolist(), pieces,
         dict(zip(flagged.tolist(), flags, strict=True)),
     )  # fmt: skip
 
@@ -185,6 +180,8 @@ def _cut(
     ends = sizes.cumsum()
     if values.size != (ends[-1] if ends.size else 0):
         raise WireError(f"{values.size} {what} in the chunks of a frame, which have {sizes.sum()}")
+    if sizes.size and (sizes == sizes[0]).all() and (leads == 1).all():
+        return list(values.reshape(sizes.size, -1))  # nearly always
     cuts = zip(ends.tolist(), sizes.tolist(), leads.tolist(), strict=True)
     return [
         values[end - size : end] if of == 1 else values[end - size : end].reshape(of, -1)

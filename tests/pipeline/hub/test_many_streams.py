@@ -10,7 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.hub.admission import CHUNKS_UNDER_WAY, NoCreditError
-from pipeline.hub.gathering import GATHER_S, LONGEST_GATHER_S, MANY, Gathered, gather_s
+from pipeline.hub.gathering import (
+    GATHER_S,
+    LONGEST_GATHER_S,
+    MANY,
+    NOBODY,
+    Gathered,
+    Gathering,
+    gather_s,
+)
 from pipeline.schema.bundles import answers_in, bundled
 from pipeline.schema.columns import ChunkRows, columns_of, encode_columns, rows_in
 from pipeline.schema.messages import FLAG_LEAD_OFF, Accepted, Chunk, Refused
@@ -106,7 +114,7 @@ def short(name: str, number: int, **fields: object) -> Chunk:
 def test_chunks_that_follow_are_one() -> None:
     """With the samples and flags of all, what the first lost, and the number of the last."""
     off = np.full(SHORT, FLAG_LEAD_OFF, np.uint8)
-    gathered = Gathered(short("s", 4, shed=5), 0.0)
+    gathered = Gathered.beginning(short("s", 4, shed=5), 0.0)
     assert gathered.as_one().number == 4
     for one in (short("s", 5, flags=off, unreadable=2), short("s", 6, unreadable=1)):
         assert gathered.continued_by(one)
@@ -118,15 +126,28 @@ def test_chunks_that_follow_are_one() -> None:
     assert one.flags.tolist() == [0] * SHORT + [FLAG_LEAD_OFF] * SHORT + [0] * SHORT
 
 
+def follows(row: Chunk, gathered: Gathered, at: float = 0.2) -> bool:
+    """Add a chunk as a row to what waits of its stream, if it follows; return whether it does."""
+    gathering = Gathering()
+    gathering.longest_s = 1.0
+    gathering._waiting[gathered.stream] = gathered
+    rows = rows_in(columns_of([row]))
+    others = list(gathering.add_rows(rows, NOBODY, at, {}, gathering.take))
+    assert others in ([], [(0, None)])
+    return not others
+
+
 def test_rows_that_follow_are_what_messages_would_be() -> None:
     """One after the other, with their flags; nothing else is added."""
     off = np.full(SHORT, FLAG_LEAD_OFF, np.uint8)
     chunks = [short("s", 1), short("s", 2, flags=off), short("s", 3)]
-    together, in_rows = Gathered(chunks[0], 0.0), Gathered(chunks[0], 0.0)
-    for one in chunks[1:]:
-        together.add(one, 0.1)
-        assert in_rows.add_row(rows_in(columns_of([one])), 0, 0.1)
-    assert in_rows.parts == together.parts
+    together, in_rows = (Gathered.beginning(chunks[0], 0.0) for _ in range(2))
+    for at, one in ((0.1, chunks[1]), (0.2, chunks[2])):
+        together.add(one, at)
+        assert follows(one, in_rows, at)
+    assert in_rows.parts == together.parts == ([SHORT, 2 * SHORT], [0.0, 0.1])
+    assert list(in_rows.numbers) == list(together.numbers) == [1, 2, 3]
+    assert in_rows.lengths == together.lengths == [SHORT] * 3
     for name in Chunk.__struct_fields__:
         np.testing.assert_array_equal(
             getattr(in_rows.as_one(), name), getattr(together.as_one(), name)
@@ -136,11 +157,20 @@ def test_rows_that_follow_are_what_messages_would_be() -> None:
         {"fs_hz": 250.0},
         {"leads": ["I", "V1"], "lead": "I", "samples": np.zeros((2, SHORT), "<f4")},
     ):  # fmt: skip
-        row = columns_of([short("s", 4, **other)])
-        assert not in_rows.add_row(rows_in(row), 0, 0.2)
-    assert not in_rows.add_row(rows_in(columns_of([short("s", 5, first_sample=21)])), 0, 0.2)
+        assert not follows(short("s", 4, **other), in_rows)
+    assert not follows(short("s", 5, first_sample=21), in_rows)
     for one in (short("s", 1, fault="no"), short("s", 1, stamp_s=1.0)):
-        assert not Gathered(one, 0.0).add_row(rows_in(columns_of([chunks[1]])), 0, 0.1)
+        assert not follows(chunks[1], Gathered.beginning(one, 0.0))
+    assert follows(short("s", 4), in_rows)
+
+
+def test_what_arrives_together_has_one_time() -> None:
+    """Where a chunk ends is kept where the next one arrived at another time."""
+    gathered = Gathered.beginning(short("s", 1), 0.1)
+    for number, at in ((2, 0.1), (3, 0.2), (4, 0.2), (5, 0.3)):
+        gathered.add(short("s", number), at)
+    assert gathered.parts == ([2 * SHORT, 4 * SHORT], [0.1, 0.2])
+    assert gathered.arrived_at == 0.3
 
 
 class Ward:
@@ -187,7 +217,8 @@ def test_what_is_too_much_for_one_turn_is_read_in_the_next(
 ) -> None:
     """At once, though samples are read only from time to time: else a hub would fall behind."""
     hub = ward.one.hub
-    peer = hub._sources._senders[NAMES[0]]
+    peer = hub._sources._senders.of(NAMES[0])
+    assert peer is not None
     frames = [
         (peer, encode_columns([short(name, number) for name in NAMES])) for number in range(2, 9)
     ]
@@ -229,10 +260,10 @@ def test_chunks_of_a_stream_become_one_entry_and_have_one_answer(ward: Ward) -> 
     assert [answer.stream for answer in ward.answers] == ["bed-0"]
 
 
-def test_a_frame_makes_a_message_of_the_first_chunk_of_each_stream(
+def test_a_frame_makes_no_messages_of_chunks_that_go_on(
     ward: Ward, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many chunks follow on it: a source that caught up sends them in one frame."""
+    """However many follow on each other: a source that caught up sends them in one frame."""
     made = list[str]()
     as_message = ChunkRows.chunk
 
@@ -243,7 +274,10 @@ def test_a_frame_makes_a_message_of_the_first_chunk_of_each_stream(
     monkeypatch.setattr(ChunkRows, "chunk", counted)
     ward.send(*(short(name, number) for name in NAMES for number in range(2, 8)))
     until(lambda: ward.turn() or all(ward.written(name) == 7 for name in NAMES))
-    assert sorted(made) == sorted(NAMES)
+    assert made == []
+    ward.send(short("bed-0", 7), short("bed-1", 8))
+    until(lambda: ward.turn() or ward.written("bed-1") == 8)
+    assert made == ["bed-0", "bed-1"]  # what comes behind one that does not go on waits its turn
 
 
 def test_long_chunks_that_arrived_together_become_one_entry(ward: Ward) -> None:

@@ -18,7 +18,6 @@ from typing import Final, Self
 import numpy as np
 
 from pipeline.clients.lines import Line, OwnLine
-from pipeline.clients.outgoing import Outgoing, Start
 from pipeline.errors import EndpointError
 from pipeline.schema.messages import (
     NO_FLAGS,
@@ -29,6 +28,7 @@ from pipeline.schema.messages import (
     Refused,
     numbered,
 )
+from pipeline.schema.outgoing import Outgoing, Start
 from pipeline.signal.samples import SampleBlock
 from pipeline.transport.curve import ClientKeys
 

@@ -78,7 +78,9 @@ NO_FLAGS.setflags(write=False)
 """Where no sample of a chunk has a flag."""
 
 
-class Chunk(msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="chunk", omit_defaults=True):
+class Chunk(
+    msgspec.Struct, frozen=True, kw_only=True, eq=False, tag="chunk", omit_defaults=True, gc=False
+):
     """Consecutive samples of the leads of one patient, from a source to the hub."""
 
     stream: StreamName
@@ -190,7 +192,6 @@ reply its class; before, classes were asked for apart. Since 3 it may have those
 WindowId = tuple[StreamName, Count, Count]
 """(stream, epoch, R peak in samples of the 360 Hz stream)."""
 
-
 NO_MEASURES: Final = np.zeros((0, MEASURES), dtype=np.float32)
 """Where no beat of a batch has a second lead."""
 
@@ -275,7 +276,6 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
 
 _M = TypeVar("_M")
-
 
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message, dec_hook=to_array)
 _entry_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry, dec_hook=to_array)

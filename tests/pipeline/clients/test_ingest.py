@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from pipeline.clients.ingest import IngestClient
-from pipeline.clients.outgoing import Start
 from pipeline.errors import EndpointError
 from pipeline.schema.messages import (
     Accepted,
@@ -21,6 +20,7 @@ from pipeline.schema.messages import (
     decode,
     encode,
 )
+from pipeline.schema.outgoing import Start
 from pipeline.schema.public import Status
 from pipeline.signal.samples import SampleBlock
 from pipeline.transport.sockets import Router, wait

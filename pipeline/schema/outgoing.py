@@ -5,6 +5,8 @@ Pure: no sockets, no clock.
 
 from typing import Final, NamedTuple
 
+import msgspec
+
 from pipeline.schema.messages import Chunk, End, after_loss
 
 _MESSAGE_BYTES: Final = 256
@@ -20,19 +22,19 @@ class Start(NamedTuple):
     """Whether the hub has the whole stream."""
 
 
-class Outgoing:
-    """A chunk or an end on its way."""
+class Outgoing(msgspec.Struct, gc=False):
+    """A chunk or an end on its way; thousands wait, and none holds what holds it."""
 
-    __slots__ = ("content", "held_bytes", "number")
+    content: Chunk | End
+    number: int = 0
+    """0 until it is sent."""
 
-    def __init__(self, content: Chunk | End, number: int = 0) -> None:
-        self.content = content
-        self.number = number
-        """0 until it is sent."""
-        self.held_bytes = _MESSAGE_BYTES
+    @property
+    def held_bytes(self) -> int:
         """About how much memory it takes."""
-        if isinstance(content, Chunk):
-            self.held_bytes += content.samples.nbytes + content.flags.nbytes
+        if isinstance(self.content, End):
+            return _MESSAGE_BYTES
+        return _MESSAGE_BYTES + self.content.samples.nbytes + self.content.flags.nbytes
 
     def after_loss(self) -> "Outgoing":
         """Return it marked as one whose source no longer has the messages before it."""

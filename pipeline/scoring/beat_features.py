@@ -32,6 +32,7 @@ Causal: nothing after the window is used. Pure: no clock, no I/O; what is learne
 beats in order, however they are cut into batches. One instance a stream; not thread-safe.
 """
 
+import threading
 from typing import Annotated, Final, Self
 
 import numpy as np
@@ -41,7 +42,8 @@ from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import Shape, State
 from pipeline.signal.kernels.naming import features as kernel
-from pipeline.signal.kernels.naming import slots, usual
+from pipeline.signal.kernels.naming import memory, slots
+from pipeline.signal.kernels.naming.following import follow
 from pipeline.signal.kernels.naming.hold import HELD_AT_MOST, MOST_LEVEL
 
 _PARTS: Final = ("whole", "p", "qrs", "t")
@@ -79,47 +81,24 @@ Singles = NDArray[np.float32]
 
 
 class BeatFeaturesState(State):
-    """All memory of a `BeatFeatures`: the arrays of the kernel."""
+    """All memory of a `BeatFeatures`.
+
+    What lies where in its arrays, `pipeline.signal.kernels.naming.memory` says.
+    """
 
     counters: Annotated[NDArray[np.int64], Shape((slots.COUNTERS,))]
-    numbers: Annotated[Doubles, Shape((slots.NUMBERS,))]
-    intervals: Annotated[Doubles, Shape((slots.RR_MEMORY,))]
-    """Ring of the last known RR intervals in seconds."""
-    ordered: Annotated[Doubles, Shape((slots.QUANTILES_OVER,))]
-    """The last 300 of these intervals, ascending."""
-    steps: Annotated[Doubles, Shape((slots.STEPS,))]
-    """Ring of |log ratio| of neighbours."""
-    late: Annotated[Singles, Shape((slots.TICKS, slots.LATE_BEATS))]
-    """Ring of late windows, a column each."""
-    p_waves: Annotated[Singles, Shape((slots.P_BEATS, slots.P_TICKS))]
-    p_likes: Annotated[Doubles, Shape((1, slots.P_BEATS))]
-    """Ring of P waves, and how alike each was to the mean of those before."""
-    shapes: Annotated[Singles, Shape((slots.SHAPES, slots.QRS_TICKS))]
-    shape_numbers: Annotated[Doubles, Shape((slots.SHAPES, slots.SHAPE_COLUMNS))]
-    last: Annotated[Singles, Shape((2, slots.TICKS))]
-    """The two windows before."""
-    usual: Annotated[Singles, Shape((slots.WINDOW, slots.USUAL_BEATS))]
-    """Ring of the windows of usual beats, a column each."""
+    numbers: Annotated[Doubles, Shape((memory.DOUBLES,))]
+    """Intervals and what is counted of shapes and P waves."""
+    kept: Annotated[Singles, Shape((memory.SINGLES,))]
+    """Windows, and parts of them."""
 
     @classmethod
     def fresh(cls) -> Self:
         """Return the state before the first beat."""
-        numbers = np.zeros(slots.NUMBERS)
+        numbers = np.zeros(memory.DOUBLES)
         numbers[[slots.PREVIOUS, slots.BEFORE]] = np.nan
-        return cls(
-            counters=np.zeros(slots.COUNTERS, dtype=np.int64),
-            numbers=numbers,
-            intervals=np.zeros(slots.RR_MEMORY),
-            ordered=np.zeros(slots.QUANTILES_OVER),
-            steps=np.zeros(slots.STEPS),
-            late=np.zeros((slots.TICKS, slots.LATE_BEATS), dtype=np.float32),
-            p_waves=np.zeros((slots.P_BEATS, slots.P_TICKS), dtype=np.float32),
-            p_likes=np.zeros((1, slots.P_BEATS)),
-            shapes=np.zeros((slots.SHAPES, slots.QRS_TICKS), dtype=np.float32),
-            shape_numbers=np.zeros((slots.SHAPES, slots.SHAPE_COLUMNS)),
-            last=np.zeros((2, slots.TICKS), dtype=np.float32),
-            usual=np.zeros((slots.WINDOW, slots.USUAL_BEATS), dtype=np.float32),
-        )
+        counters = np.zeros(slots.COUNTERS, dtype=np.int64)
+        return cls(counters, numbers, np.zeros(memory.SINGLES, dtype=np.float32))
 
 
 LIMITS: Final = (
@@ -154,17 +133,11 @@ class BeatFeatures:
         counters = self.state.counters
         if not all(0 <= counters[place] < limit for place, limit in LIMITS):
             raise SnapshotError("state of beats whose places are out of range")
-        if not all(np.isfinite(memory).all() for memory in _finite(self.state)):
+        finite = self.state.numbers[slots.NUMBERS :], self.state.kept
+        if not all(np.isfinite(its).all() for its in finite):
             raise SnapshotError("state of beats with values that are not finite")
-        self._lines = _in_order(self.state)
-        self._late_middles = _middles(self.state.late, int(counters[slots.LATE]))
-        self._usual_middles = _middles(self.state.usual, int(counters[slots.USUAL]))
-        self._work = np.zeros((slots.WORK_ROWS, slots.USUAL_BEATS))
-        usual.describe_usual(
-            int(counters[slots.USUAL]), self.state.usual, self._usual_middles, self._work
-        )
-        self._beat = np.zeros(slots.TICKS, dtype=np.float32)
-        self._middle = np.zeros(slots.TICKS, dtype=np.float32)
+        self._following = np.zeros(memory.FOLLOWING)
+        follow(counters, self.state.numbers, self.state.kept, self._following, _rooms.room)
 
     def measure(
         self,
@@ -185,42 +158,22 @@ class BeatFeatures:
         beats = len(rr_s)
         if windows.shape != (beats, WINDOW_SAMPLES) or usable.size != beats:
             raise ValueError(f"{beats} intervals, windows of shape {windows.shape}")
-        out = np.empty((beats, slots.COLUMNS), dtype=np.float32)
+        out = np.empty((beats, slots.COLUMNS), np.float32)  # by place: half the time
         state = self.state
         kernel.extract(
             np.ascontiguousarray(rr_s, dtype=np.float64),
             np.ascontiguousarray(windows, dtype=np.float32),
             np.ascontiguousarray(usable),
-            state.counters, state.numbers, state.intervals, state.ordered, state.steps,
-            state.late, state.p_waves, state.p_likes, state.shapes, state.shape_numbers,
-            state.last, state.usual, self._late_middles, self._usual_middles, self._lines,
-            self._work, self._beat, self._middle, out,
+            state.counters, state.numbers, state.kept, self._following, _rooms.room, out,
         )  # fmt: skip
         return out
 
 
-def _finite(state: BeatFeaturesState) -> tuple[NDArray[np.floating], ...]:
-    """Return the memory in which nothing is unknown."""
-    return (
-        state.intervals, state.ordered, state.steps, state.late, state.p_waves, state.p_likes,
-        state.shapes, state.shape_numbers, state.last, state.usual,
-    )  # fmt: skip
+class _Rooms(threading.local):
+    """Working memory of all streams, for each thread its own; nothing is remembered in it."""
+
+    def __init__(self) -> None:
+        self.room = np.zeros(memory.ROOM)
 
 
-def _in_order(state: BeatFeaturesState) -> Doubles:
-    """Return the intervals and the steps known, ascending, one after the other."""
-    counters = state.counters
-    intervals, steps = counters[slots.INTERVALS], counters[slots.STEPS_KNOWN]
-    lines = np.zeros(slots.LINES)
-    lines[:intervals] = np.sort(state.intervals[:intervals])
-    lines[slots.RR_MEMORY :][:steps] = np.sort(state.steps[:steps])
-    return lines
-
-
-def _middles(windows: Singles, known: int) -> Singles:
-    """Return the middles of the first columns of ``windows``, float32[MIDDLE_ROWS, ticks]."""
-    middles = np.zeros((slots.MIDDLE_ROWS, len(windows)), dtype=np.float32)
-    if known:
-        at = (known - 1) // 2, known // 2
-        middles[[slots.LOW, slots.HIGH]] = np.sort(windows[:, :known], axis=1)[:, at].T
-    return middles
+_rooms: Final = _Rooms()

@@ -17,9 +17,21 @@ from pipeline.scoring.beat_features import (
     BeatFeatures,
     BeatFeaturesState,
 )
-from pipeline.signal.kernels.naming import likeness, ordered, slots
+from pipeline.signal.kernels.naming import likeness, memory, middles, ordered, slots
+from pipeline.signal.kernels.naming.squares import add_squares
+from pipeline.signal.kernels.network.lanes import LANES
+from pipeline.signal.kernels.sections import jit
 
 Rows = NDArray[np.float32]
+
+
+@jit
+def add_all_squares(
+    kept: Rows, middle: Rows, begin: int, end: int, sums: Rows, part: int, other: int
+) -> None:
+    """Add the squares of all columns: what writes code can only be called by a kernel."""
+    for first in range(0, slots.USUAL_BEATS, LANES):
+        add_squares(kept, first, middle, begin, end, sums, part, other)
 
 
 def beats_of(
@@ -64,13 +76,13 @@ def test_batches_change_nothing(seed: int, size: int, cut: int) -> None:
     """The measures depend on the beats in order, however they are cut, over a restart as well."""
     rr_s, windows, usable = beats_of(seed, 200)
     whole = BeatFeatures().measure(rr_s, windows, usable)
-    memory, parts = BeatFeatures(), []
+    features, parts = BeatFeatures(), []
     for first in range(0, 200, size):
         if first <= cut < first + size:
-            saved = encode(1, memory.state)
-            memory = BeatFeatures(decode(1, saved, BeatFeaturesState))
+            saved = encode(1, features.state)
+            features = BeatFeatures(decode(1, saved, BeatFeaturesState))
         part = slice(first, first + size)
-        parts.append(memory.measure(rr_s[part], windows[part], usable[part]))
+        parts.append(features.measure(rr_s[part], windows[part], usable[part]))
 
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     assert np.isfinite(whole).all()
@@ -80,9 +92,9 @@ def test_a_full_memory_goes_on_after_a_restart() -> None:
     """What is in order follows from the rings alone, wherever in them the next place is."""
     rr_s, windows, usable = beats_of(9, 1300)
     whole = BeatFeatures().measure(rr_s, windows, usable)
-    memory = BeatFeatures()
-    memory.measure(rr_s[:1190], windows[:1190], usable[:1190])
-    again = BeatFeatures(decode(1, encode(1, memory.state), BeatFeaturesState))
+    features = BeatFeatures()
+    features.measure(rr_s[:1190], windows[:1190], usable[:1190])
+    again = BeatFeatures(decode(1, encode(1, features.state), BeatFeaturesState))
 
     found = again.measure(rr_s[1190:], windows[1190:], usable[1190:])
     np.testing.assert_array_equal(found, whole[1190:])
@@ -189,12 +201,20 @@ def test_a_state_out_of_range_is_refused(place: int, size: int) -> None:
             BeatFeatures(state)
 
 
-@pytest.mark.parametrize("name", ["intervals", "steps", "late", "usual"])
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("numbers", memory.INTERVALS_FROM),
+        ("numbers", memory.STEPS_FROM),
+        ("kept", memory.LATE_FROM),
+        ("kept", memory.USUAL_FROM),
+    ],
+)
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_state_that_is_not_finite_is_refused(name: str, value: float) -> None:
+def test_a_state_that_is_not_finite_is_refused(name: str, place: int, value: float) -> None:
     """Nothing in order could be made of it."""
     state = BeatFeaturesState.fresh()
-    getattr(state, name).flat[7] = value
+    getattr(state, name)[place + 7] = value
 
     with pytest.raises(SnapshotError, match="not finite"):
         BeatFeatures(state)
@@ -220,11 +240,46 @@ def test_a_state_of_any_numbers_within_range_does_no_harm(seed: int) -> None:
 @given(values=st.lists(st.integers(-6, 6), min_size=1, max_size=40))
 def test_middles_are_those_of_the_latest_values(values: list[int]) -> None:
     """Of eight that are kept, equal ones among them, after each new one."""
-    kept, low, high = np.full(8, 99.0, np.float32), np.zeros(1, np.float32), np.zeros(1, np.float32)
+    kept, middle = np.full((1, 8), 99.0, np.float32), np.zeros((2, 1), np.float32)
     for n, value in enumerate(values):
-        ordered.renew_middles(kept, min(n, 8), n % 8, np.float32(value), low, high, 0)
+        window = np.array([value], np.float32)
+        middles.renew_middles(window, kept, min(n, 8), n % 8, middle, np.zeros(1, np.int64))
         latest = sorted(values[max(n - 7, 0) : n + 1])
-        assert (low[0], high[0]) == (latest[(len(latest) - 1) // 2], latest[len(latest) // 2])
+        assert middle[:, 0].tolist() == [latest[(len(latest) - 1) // 2], latest[len(latest) // 2]]
+
+
+@given(values=st.lists(st.integers(-3, 3), min_size=1, max_size=40))
+def test_ranks_are_those_of_the_latest_values(values: list[int]) -> None:
+    """Of a ring of eight, equal ones among them, after each new one."""
+    ring, ranks = np.zeros(8), np.zeros(8, np.uint16)
+    for n, value in enumerate(values):
+        ordered.rank(ring, ranks, min(n, 8), n % 8 if n >= 8 else -1, n % 8, value)
+        ring[n % 8] = value
+        ranked = ranks[: n + 1].tolist()
+        assert sorted(ranked) == list(range(min(n + 1, 8)))
+        assert ring[ranked].tolist() == sorted(values[max(n - 7, 0) : n + 1])
+
+
+def test_comparing_is_correlation_and_distance_at_once() -> None:
+    """Bit for bit."""
+    a, b = np.random.default_rng(4).uniform(-1, 1, (2, WINDOW_SAMPLES)).astype(np.float32)
+
+    expected = likeness.correlation(a, b, 30, 200, 0), likeness.squared_distance(a, b, 30, 200)
+    assert likeness.compared(a, b, 30, 200) == expected
+
+
+def test_squares_are_added_tick_after_tick() -> None:
+    """To two rows of sums, each as if it were alone, bit for bit."""
+    rng = np.random.default_rng(6)
+    kept = rng.uniform(-1, 1, (40, slots.USUAL_BEATS)).astype(np.float32)
+    middle = rng.uniform(-1, 1, 40).astype(np.float32)
+    sums = rng.uniform(0, 1, 3 * slots.USUAL_BEATS)
+    expected = sums.copy().reshape(3, -1)
+    for line, centre in zip(kept[5:30].astype(np.float64), middle[5:30].tolist(), strict=True):
+        expected[[0, 2]] += (line - centre) ** 2
+    add_all_squares(kept, middle, 5, 30, sums, 0, 2)
+
+    np.testing.assert_array_equal(sums.reshape(3, -1), expected)
 
 
 @pytest.mark.parametrize("step", [1, 3])

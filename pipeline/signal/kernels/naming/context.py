@@ -9,14 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.naming.ordered import (
-    log_of,
-    log_ratio,
-    put_in,
-    quantile,
-    ratio,
-    replace,
-)
+from pipeline.signal.kernels.naming.ordered import log_of, log_ratio, quantile_of_ring, ratio
 from pipeline.signal.kernels.naming.slots import (
     BEFORE,
     CONTEXT_BEFORE_TO_Q75,
@@ -28,9 +21,6 @@ from pipeline.signal.kernels.naming.slots import (
     CONTEXT_TO_Q75,
     INTERVALS,
     PREVIOUS,
-    RR_AT,
-    RR_MEMORY,
-    STEP_AT,
     STEPS_KNOWN,
 )
 from pipeline.signal.kernels.sections import jit
@@ -58,20 +48,22 @@ def measure_context_rhythm(
     rr: float,
     counters: NDArray[np.int64],
     numbers: NDArray[np.float64],
-    lines: NDArray[np.float64],
+    intervals: NDArray[np.float64],
+    ranks: NDArray[np.uint16],
+    steps: NDArray[np.float64],
+    step_ranks: NDArray[np.uint16],
     row: NDArray[np.float32],
 ) -> None:
-    """Write the interval (s, NaN where not known) beside the long memory to ``row``.
-
-    ``lines``, float64[LINES], are the intervals known and the steps, each ascending.
-    """
+    """Write the interval (s, NaN where not known) beside the long memory to ``row``."""
     known = counters[INTERVALS]
     if known == 0:
         return
-    q25, q50 = log_of(quantile(lines, known, 0.25)), log_of(quantile(lines, known, 0.5))
-    q75, q90 = log_of(quantile(lines, known, 0.75)), log_of(quantile(lines, known, 0.9))
+    q25 = log_of(quantile_of_ring(intervals, ranks, known, 0.25))
+    q50 = log_of(quantile_of_ring(intervals, ranks, known, 0.5))
+    q75 = log_of(quantile_of_ring(intervals, ranks, known, 0.75))
+    q90 = log_of(quantile_of_ring(intervals, ranks, known, 0.9))
     size = counters[STEPS_KNOWN]
-    step = quantile(lines[RR_MEMORY:], size, 0.5) if size else 0.0
+    step = quantile_of_ring(steps, step_ranks, size, 0.5) if size else 0.0
     log_rr = log_of(rr)
     below_median, below_upper = log_ratio(log_rr, q50), log_ratio(log_rr, q75)
     row[CONTEXT_RR_KNOWN] = rr == rr
@@ -84,37 +76,14 @@ def measure_context_rhythm(
 
 
 @jit
-def is_due(rr: float, counters: NDArray[np.int64], lines: NDArray[np.float64]) -> bool:
+def is_due(
+    rr: float,
+    counters: NDArray[np.int64],
+    intervals: NDArray[np.float64],
+    ranks: NDArray[np.uint16],
+) -> bool:
     """Return whether a beat came when it was due, neither early nor after a pause."""
     known = counters[INTERVALS]
     if known == 0 or rr != rr:
         return False
-    return DUE_FROM < ratio(rr, quantile(lines, known, 0.75)) < DUE_TO
-
-
-@jit
-def learn_context_interval(
-    rr: float,
-    counters: NDArray[np.int64],
-    numbers: NDArray[np.float64],
-    intervals: NDArray[np.float64],
-    steps: NDArray[np.float64],
-    lines: NDArray[np.float64],
-) -> None:
-    """Put an interval and its step into the lines, just before the rings take them in."""
-    if rr != rr:
-        return
-    if numbers[PREVIOUS] == numbers[PREVIOUS]:
-        step = abs(ratio(rr, numbers[PREVIOUS]))
-        _add(lines[RR_MEMORY:], steps, counters[STEPS_KNOWN], counters[STEP_AT], step)
-    _add(lines[:RR_MEMORY], intervals, counters[INTERVALS], counters[RR_AT], rr)
-
-
-@jit
-def _add(
-    line: NDArray[np.float64], ring: NDArray[np.float64], known: int, at: int, value: float
-) -> None:
-    if known == ring.size:
-        replace(line, known, ring[at], value)
-    else:
-        put_in(line, known, value)
+    return DUE_FROM < ratio(rr, quantile_of_ring(intervals, ranks, known, 0.75)) < DUE_TO

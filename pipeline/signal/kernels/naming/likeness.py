@@ -91,6 +91,29 @@ def squared_distance(a: NDArray[np.float32], b: NDArray[np.float32], begin: int,
 
 
 @jit
+def compared(
+    a: NDArray[np.float32], b: NDArray[np.float32], begin: int, end: int
+) -> tuple[float, float]:
+    """Return `correlation` without a lag and `squared_distance`.
+
+    In little more than the time of one: their sums do not wait for each other.
+    """
+    n = end - begin
+    sum_a = sum_b = aa = bb = ab = total = 0.0
+    for k in range(begin, end):
+        x, y = np.float64(a[k]), np.float64(b[k])
+        apart = x - y
+        sum_a += x
+        sum_b += y
+        aa += x * x
+        bb += y * y
+        ab += x * y
+        total += apart * apart
+    power = (aa - sum_a * sum_a / n) * (bb - sum_b * sum_b / n)
+    return (ab - sum_a * sum_b / n) / math.sqrt(max(power, 0.0) + NEVER), total / n
+
+
+@jit
 def log_distance(squared: float) -> float:
     """Return the logarithm of the root of a mean square, plus a floor."""
     return math.log(math.sqrt(squared) + DISTANCE_FLOOR)

@@ -1,4 +1,8 @@
-"""Ascending lines of the latest values, and their quantiles. Compiled; nothing is allocated."""
+"""The latest values in ascending order, and their quantiles. Compiled; nothing is allocated.
+
+Either they lie in a line, or they lie in a ring and their places in it are ranked, which takes a
+quarter of the memory.
+"""
 
 import math
 from typing import Any
@@ -6,10 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.naming.slots import (
-    LIMIT,
-)
-from pipeline.signal.kernels.sections import by_order, jit
+from pipeline.signal.kernels.naming.slots import LIMIT
+from pipeline.signal.kernels.sections import jit
 
 
 @jit
@@ -87,69 +89,63 @@ def put_in_order(values: NDArray[np.float64], size: int, out: NDArray[np.float64
 
 
 @jit
-def renew_middles(
-    values: NDArray[np.float32],
-    before: int,
-    at: int,
-    new: float,
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
-    k: int,
-) -> None:
-    """Put ``new`` among ``values`` at the place ``at``, and renew their two middle ones.
-
-    These are the same one twice where the number of values is odd. One more value, or one in the
-    place of another, moves each by one place at most, so nothing need be kept in order.
-
-    Args:
-        values: an even number, of which the first ``before`` counted so far.
-        before: how many these are.
-        at: the place behind them, or that of the oldest value, if all count.
-        new: the new value.
-        low: ``low[k]`` is the lower one of the middle, and is written;
-        high: ``high[k]`` is the other.
-        k: the place there.
-    """
-    old, values[at] = values[at], new
-    if before == 0:
-        low[k] = high[k] = new
-        return
-    known, a, b = min(before + 1, values.size), low[k], high[k]
-    lower, upper = (known - 1) // 2, known // 2
-    if known > before:
-        low[k], high[k] = _followed(values, known, a, lower), _followed(values, known, b, upper)
-    elif old <= a:
-        # Of a lower half that loses one value and gets another the rest stays where it is.
-        if new > a:
-            low[k] = min(new, b)
-            high[k] = b if new <= b else _followed(values, known, b, upper)
-        elif old == a:
-            low[k] = _followed(values, known, a, lower)
-    elif new < b:
-        high[k] = max(new, a)
-        low[k] = a if new >= a else _followed(values, known, a, lower)
-    elif old == b:
-        high[k] = _followed(values, known, b, upper)
+def quantile_of_ring(
+    ring: NDArray[np.float64], ranks: NDArray[np.uint16], size: int, part: float
+) -> float:
+    """Return the quantile, interpolated linearly, of the ``size`` values ranked; NaN of none."""
+    if size == 0:
+        return math.nan
+    at = part * (size - 1)
+    low = int(at)
+    high = min(low + 1, size - 1)
+    below, above = ring[ranks[low]], ring[ranks[high]]
+    return float(below + (at - low) * (above - below))
 
 
 @jit
-def _followed(values: NDArray[np.float32], known: int, value: float, place: int) -> float:
-    """Return the value at ``place`` in order, given one at this place, or at the next or last.
+def rank(
+    ring: NDArray[np.float64],
+    ranks: NDArray[np.uint16],
+    size: int,
+    leaving: int,
+    place: int,
+    value: float,
+) -> None:
+    """Rank ``value``, which is about to be written to a ``place`` of ``ring``.
 
-    Without a branch, and by the order of bits, of which the compiler compares several in a step.
+    Args:
+        ring: the values.
+        ranks: places of ``size`` of them, by ascending values, with room for one more.
+        size: how many.
+        leaving: the place of the one that is no longer ranked; -1 if none.
+        place: that of the new one.
+        value: the new one.
     """
-    bits, limit = values.view(np.int32), by_order(np.float32(value).view(np.int32))
-    below, above = np.int32(-(2**31)), np.int32(2**31 - 1)
-    less = up_to = np.int32(0)
-    for i in range(known):
-        one = by_order(bits[i])
-        less = np.int32(less + (one < limit))
-        up_to = np.int32(up_to + (one <= limit))
-        below = max(below, one if one < limit else np.int32(-(2**31)))
-        above = min(above, one if one > limit else np.int32(2**31 - 1))
-    found: Any = limit
-    if place < less:
-        found = below
-    elif place >= up_to:
-        found = above
-    return float(np.int32(by_order(found)).view(np.float32))
+    to = _less(ring, ranks, size, value)
+    at = size
+    if leaving >= 0:
+        # Within the ranks also where a forged state has them in no order.
+        at = min(_less(ring, ranks, size, ring[leaving]), size - 1)
+        while at < size - 1 and ranks[at] != leaving:
+            at += 1
+    if at < to:
+        to -= 1
+        for i in range(at, to):
+            ranks[i] = ranks[i + 1]
+    else:
+        for i in range(at, to, -1):
+            ranks[i] = ranks[i - 1]
+    ranks[to] = place
+
+
+@jit
+def _less(ring: NDArray[np.float64], ranks: NDArray[np.uint16], size: int, value: float) -> int:
+    """Return how many of the values ranked are less."""
+    low, high = 0, size
+    while low < high:
+        middle = (low + high) // 2
+        if ring[ranks[middle]] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low

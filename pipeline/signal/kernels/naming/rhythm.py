@@ -5,14 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.naming.ordered import (
-    log_of,
-    log_ratio,
-    put_in,
-    quantile,
-    ratio,
-    replace,
-)
+from pipeline.signal.kernels.naming.ordered import log_of, log_ratio, quantile_of_ring, rank, ratio
 from pipeline.signal.kernels.naming.slots import (
     BEFORE,
     BEFORE_TO_Q75,
@@ -69,11 +62,14 @@ def measure_rhythm(
     counters: NDArray[np.int64],
     numbers: NDArray[np.float64],
     intervals: NDArray[np.float64],
-    ordered: NDArray[np.float64],
+    ranks: NDArray[np.uint16],
     steps: NDArray[np.float64],
     row: NDArray[np.float32],
 ) -> None:
-    """Write how the interval (s, NaN where not known) compares with those before to ``row``."""
+    """Write how the interval (s, NaN where not known) compares with those before to ``row``.
+
+    ``ranks`` are those of the last `QUANTILES_OVER`.
+    """
     known, at = counters[INTERVALS], counters[RR_AT]
     if known < LEAST_INTERVALS:
         return
@@ -85,8 +81,10 @@ def measure_rhythm(
         row[place] = log_ratio(log_rr, log_of(total / count))
         counted = count
     size = min(known, QUANTILES_OVER)
-    q25, q50 = log_of(quantile(ordered, size, 0.25)), log_of(quantile(ordered, size, 0.5))
-    q75, q90 = log_of(quantile(ordered, size, 0.75)), log_of(quantile(ordered, size, 0.9))
+    q25 = log_of(quantile_of_ring(intervals, ranks, size, 0.25))
+    q50 = log_of(quantile_of_ring(intervals, ranks, size, 0.5))
+    q75 = log_of(quantile_of_ring(intervals, ranks, size, 0.75))
+    q90 = log_of(quantile_of_ring(intervals, ranks, size, 0.9))
     previous, before = log_of(numbers[PREVIOUS]), log_of(numbers[BEFORE])
     row[TO_Q25], row[TO_Q50] = log_ratio(log_rr, q25), log_ratio(log_rr, q50)
     row[TO_Q75], row[TO_Q90] = log_ratio(log_rr, q75), log_ratio(log_rr, q90)
@@ -116,23 +114,29 @@ def learn_interval(
     counters: NDArray[np.int64],
     numbers: NDArray[np.float64],
     intervals: NDArray[np.float64],
-    ordered: NDArray[np.float64],
+    ranks: NDArray[np.uint16],
+    few_ranks: NDArray[np.uint16],
     steps: NDArray[np.float64],
+    step_ranks: NDArray[np.uint16],
 ) -> None:
-    """Keep an interval, in the place of the oldest, and the step from the one before."""
+    """Keep an interval, in the place of the oldest, and the step from the one before.
+
+    ``few_ranks`` are those of the last `QUANTILES_OVER`.
+    """
     if rr != rr:
         return
     if numbers[PREVIOUS] == numbers[PREVIOUS]:
-        steps[counters[STEP_AT]] = abs(ratio(rr, numbers[PREVIOUS]))
-        counters[STEP_AT] = (counters[STEP_AT] + 1) % STEPS
-        counters[STEPS_KNOWN] = min(counters[STEPS_KNOWN] + 1, STEPS)
+        step = abs(ratio(rr, numbers[PREVIOUS]))
+        known, at = counters[STEPS_KNOWN], counters[STEP_AT]
+        rank(steps, step_ranks, known, at if known == STEPS else -1, at, step)
+        steps[at] = step
+        counters[STEP_AT] = (at + 1) % STEPS
+        counters[STEPS_KNOWN] = min(known + 1, STEPS)
     known, at = counters[INTERVALS], counters[RR_AT]
-    size = min(known, QUANTILES_OVER)
-    if size == QUANTILES_OVER:
-        oldest = intervals[(at - QUANTILES_OVER) % RR_MEMORY]
-        replace(ordered, size, oldest, rr)
-    else:
-        put_in(ordered, size, rr)
+    few = min(known, QUANTILES_OVER)
+    oldest = (at - QUANTILES_OVER) % RR_MEMORY if few == QUANTILES_OVER else -1
+    rank(intervals, few_ranks, few, oldest, at, rr)
+    rank(intervals, ranks, known, at if known == RR_MEMORY else -1, at, rr)
     intervals[at] = rr
     counters[RR_AT] = (at + 1) % RR_MEMORY
     counters[INTERVALS] = min(known + 1, RR_MEMORY)

@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from pipeline.signal.kernels.naming.likeness import (
     NEVER,
+    compared,
     correlation,
     log_distance,
     slope_width,
-    squared_distance,
     value_span,
 )
-from pipeline.signal.kernels.naming.ordered import quantile, ratio, renew_middles
+from pipeline.signal.kernels.naming.middles import renew_middles
+from pipeline.signal.kernels.naming.ordered import quantile_of_ring, ratio
 from pipeline.signal.kernels.naming.slots import (
     AREA,
     BEFORE_QRS,
@@ -125,17 +126,17 @@ def measure_beside_late(
     low, high = late_middles[LOW], late_middles[HIGH]
     for k in range(TICKS):
         middle[k] = 0.5 * (low[k] + high[k])
-    row[LATE_QRS] = correlation(beat, middle, QRS_FROM, QRS_TO, 0)
-    best = -1.0
-    for lag in range(-6, 7, 2):
+    best, qrs = compared(beat, middle, QRS_FROM, QRS_TO)
+    row[LATE_QRS] = best
+    for lag in range(2, 7, 2):
         best = max(best, correlation(beat, middle, QRS_FROM, QRS_TO, lag))
-    row[LATE_QRS_LAG] = best
-    row[LATE_P] = correlation(beat, middle, P_FROM, P_TO, 0)
-    row[LATE_T] = correlation(beat, middle, QRS_TO, T_TO, 0)
+        best = max(best, correlation(beat, middle, QRS_FROM, QRS_TO, -lag))
+    row[LATE_QRS_LAG] = max(best, -1.0)
+    row[LATE_P], p_wave = compared(beat, middle, P_FROM, P_TO)
+    row[LATE_T], t_wave = compared(beat, middle, QRS_TO, T_TO)
     row[LATE_WHOLE] = correlation(beat, middle, P_FROM, T_TO, 0)
-    row[LATE_DISTANCE_P] = log_distance(squared_distance(beat, middle, P_FROM, P_TO))
-    row[LATE_DISTANCE_QRS] = log_distance(squared_distance(beat, middle, QRS_FROM, QRS_TO))
-    row[LATE_DISTANCE_T] = log_distance(squared_distance(beat, middle, QRS_TO, T_TO))
+    row[LATE_DISTANCE_P], row[LATE_DISTANCE_QRS] = log_distance(p_wave), log_distance(qrs)
+    row[LATE_DISTANCE_T] = log_distance(t_wave)
     row[WIDTH_TO_LATE] = ratio(row[WIDTH], slope_width(middle, QRS_FROM, QRS_TO, R))
     row[HEIGHT_TO_LATE] = ratio(row[HEIGHT] + 0.05, value_span(middle, QRS_FROM, QRS_TO) + 0.05)
     row[LAST_LATE_LIKE], row[LAST_WIDTH_RATIO] = numbers[LAST_LIKE], numbers[LAST_WIDTH]
@@ -169,12 +170,18 @@ def measure_beside_last(
         return
     mean_like = 0.0
     for b in range(known):
-        mean_like += p_likes[0, b]
+        mean_like += p_likes[b]
     row[P_MEAN_LIKE] = mean_like / known
     n = P_TICKS
     for k in range(n):
         room[k] = 0.0
-    for b in range(known):  # all ticks at once: their sums do not wait for each other
+    # All ticks at once, whose sums do not wait for each other, and four beats at a time.
+    in_fours = known - known % 4
+    for b in range(0, in_fours, 4):
+        one, two, three, four = p_waves[b], p_waves[b + 1], p_waves[b + 2], p_waves[b + 3]
+        for k in range(n):
+            room[k] = (((room[k] + one[k]) + two[k]) + three[k]) + four[k]
+    for b in range(in_fours, known):
         for k in range(n):
             room[k] += p_waves[b, k]
     sum_a = sum_b = aa = bb = ab = 0.0
@@ -252,20 +259,22 @@ def learn_shape(
 def learn_late(
     beat: NDArray[np.float32],
     rr: float,
-    row: NDArray[np.float32],
     counters: NDArray[np.int64],
-    ordered: NDArray[np.float64],
+    intervals: NDArray[np.float64],
+    ranks: NDArray[np.uint16],
     late: NDArray[np.float32],
     late_middles: NDArray[np.float32],
+    asked: NDArray[np.int64],
 ) -> None:
-    """Keep the window of a late beat, in the place of the oldest, and the middle at each tick."""
+    """Keep the window of a late beat, in the place of the oldest, and the middle at each tick.
+
+    ``ranks`` are those of the last `QUANTILES_OVER` intervals.
+    """
     size = min(counters[INTERVALS], QUANTILES_OVER)
-    if size < LEAST_INTERVALS or not rr >= quantile(ordered, size, LATE_PART):
+    if size < LEAST_INTERVALS or not rr >= quantile_of_ring(intervals, ranks, size, LATE_PART):
         return
     at, kept = counters[LATE_AT], counters[LATE]
-    low, high = late_middles[LOW], late_middles[HIGH]
-    for k in range(TICKS):
-        renew_middles(late[k], kept, at, beat[k], low, high, k)
+    renew_middles(beat, late, kept, at, late_middles, asked)
     counters[LATE_AT] = (at + 1) % LATE_BEATS
     counters[LATE] = min(kept + 1, LATE_BEATS)
 
@@ -282,6 +291,6 @@ def learn_p(
     at = counters[P_AT]
     for k in range(P_TICKS):
         p_waves[at, k] = beat[P_FROM + k]
-    p_likes[0, at] = row[P_LIKE]
+    p_likes[at] = row[P_LIKE]
     counters[P_AT] = (at + 1) % P_BEATS
     counters[PS] = min(counters[PS] + 1, P_BEATS)

@@ -53,7 +53,7 @@ PART_FROM: Final = (0, CONTEXT_R - 90, CONTEXT_R - 36, CONTEXT_R + 54)
 PART_TO: Final = (WINDOW, CONTEXT_R - 28, CONTEXT_R + 54, CONTEXT_R + 160)
 """Whole window, P wave, QRS and T wave at every tick: the same times as above."""
 PARTS: Final = 4
-WHOLE_PART, P_PART, QRS_PART, _T_PART = range(PARTS)
+WHOLE_PART, P_PART, QRS_PART, T_PART = range(PARTS)
 
 (
     INTERVALS, RR_AT, LATE, LATE_AT, PS, P_AT, STEPS_KNOWN, STEP_AT, SEEN, HOLD_LEVEL, HELD,
@@ -96,23 +96,17 @@ CONTEXT_IN_SPREADS: Final = CONTEXT_DISTANCE + PARTS
 ) = range(CONTEXT_IN_SPREADS + PARTS, CONTEXT_IN_SPREADS + PARTS + 7)  # fmt: skip
 """then correlations, width and height. `COLUMNS` is how many numbers a beat has in all."""
 
-LINES: Final = RR_MEMORY + STEPS
-"""Length of two ascending lines, one after the other: of the last intervals, and of the steps."""
-
 LOW, HIGH, TEMPLATE, MIDDLE_ROWS = range(4)
-"""Rows of the middles of kept windows at each tick: the lower and the higher of the two in the
-middle; of usual windows the third is their median."""
-
-OF_USUAL, IN_ORDER, DISTANCES = range(3)
-"""Rows of `USUAL_BEATS` numbers that follow from the usual beats: `USUAL_CENTRE` and the next; room
-to sort in; how far each lies from the median, a row a part."""
-WORK_ROWS: Final = DISTANCES + PARTS
+"""Rows of the middles of usual windows at each tick: the lower and the higher of the two in the
+middle, and their median. Of late windows only the first two are kept."""
+LATE_ROWS: Final = TEMPLATE
 
 USUAL_CENTRE: Final = 0
-"""Among the numbers of the usual beats: the median of the distances, by part;"""
+"""Among the numbers that follow from the usual beats: the median of the distances, by part;"""
 USUAL_SPREAD: Final = PARTS
 """their 90th percentile less this;"""
 USUAL_WIDTH: Final = 2 * PARTS
 """the width of the QRS of the median, in ticks,"""
 USUAL_HEIGHT: Final = 2 * PARTS + 1
 """and its height."""
+OF_USUAL: Final = 2 * PARTS + 2

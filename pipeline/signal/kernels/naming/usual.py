@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from pipeline.signal.kernels.naming.likeness import (
     best_correlation,
-    correlation,
+    compared,
     log_distance,
     slope_width,
     squared_distance,
     value_span,
 )
-from pipeline.signal.kernels.naming.ordered import put_in_order, ratio, renew_middles
+from pipeline.signal.kernels.naming.middles import renew_middles
+from pipeline.signal.kernels.naming.ordered import put_in_order, ratio
 from pipeline.signal.kernels.naming.slots import (
     CONTEXT_DISTANCE,
     CONTEXT_HEIGHT,
@@ -30,17 +31,15 @@ from pipeline.signal.kernels.naming.slots import (
     CONTEXT_SHAPE_KNOWN,
     CONTEXT_WHOLE,
     CONTEXT_WIDTH,
-    DISTANCES,
     HIGH,
-    IN_ORDER,
     LEAST_USUAL,
     LOW,
-    OF_USUAL,
     P_PART,
     PART_FROM,
     PART_TO,
     PARTS,
     QRS_PART,
+    T_PART,
     TEMPLATE,
     USUAL,
     USUAL_AT,
@@ -54,6 +53,8 @@ from pipeline.signal.kernels.naming.slots import (
     WHOLE_PART,
     WINDOW,
 )
+from pipeline.signal.kernels.naming.squares import add_squares
+from pipeline.signal.kernels.network.lanes import LANES
 from pipeline.signal.kernels.sections import jit
 
 SPREAD_FLOOR: Final = 0.1
@@ -65,27 +66,42 @@ QRS_FROM: Final = PART_FROM[QRS_PART]
 QRS_TO: Final = PART_TO[QRS_PART]
 
 
+_STRETCHES: Final = (
+    (0, PART_FROM[P_PART], WHOLE_PART, PARTS),
+    (PART_FROM[P_PART], PART_TO[P_PART], WHOLE_PART, P_PART),
+    (QRS_FROM, PART_TO[P_PART], QRS_PART, PARTS),
+    (PART_TO[P_PART], QRS_TO, WHOLE_PART, QRS_PART),
+    (QRS_TO, PART_TO[T_PART], WHOLE_PART, T_PART),
+    (PART_TO[T_PART], WINDOW, WHOLE_PART, PARTS),
+)
+"""Ticks from, to, and the two parts, or one and none, whose distances these add to; in order."""
+
+
 @jit
 def measure_beside_usual(
     window: NDArray[np.float32],
     counters: NDArray[np.int64],
     middles: NDArray[np.float32],
-    work: NDArray[np.float64],
+    usual: NDArray[np.float64],
     row: NDArray[np.float32],
 ) -> None:
-    """Write how a window, float32[320], compares with the usual ones to ``row``."""
+    """Write how a window, float32[320], compares with the usual ones to ``row``.
+
+    ``usual``, float64[OF_USUAL], and the template among the ``middles`` are `describe_usual`'s.
+    """
     if counters[USUAL] < LEAST_USUAL:
         return
-    template, usual = middles[TEMPLATE], work[OF_USUAL]
+    template = middles[TEMPLATE]
     row[CONTEXT_SHAPE_KNOWN] = 1.0
-    for part in range(PARTS):
-        squared = squared_distance(window, template, PART_FROM[part], PART_TO[part])
+    row[CONTEXT_WHOLE], whole = compared(window, template, 0, PART_TO[WHOLE_PART])
+    row[CONTEXT_P], p_wave = compared(window, template, PART_FROM[P_PART], PART_TO[P_PART])
+    qrs = squared_distance(window, template, QRS_FROM, QRS_TO)
+    t_wave = squared_distance(window, template, PART_FROM[T_PART], PART_TO[T_PART])
+    for part, squared in ((WHOLE_PART, whole), (P_PART, p_wave), (QRS_PART, qrs), (T_PART, t_wave)):
         further = log_distance(squared) - usual[USUAL_CENTRE + part]
         spreads = further / (SPREAD_FLOOR + usual[USUAL_SPREAD + part])
         row[CONTEXT_DISTANCE + part] = min(4.0, max(-2.0, further))
         row[CONTEXT_IN_SPREADS + part] = min(12.0, max(-6.0, spreads))
-    row[CONTEXT_P] = correlation(window, template, PART_FROM[P_PART], PART_TO[P_PART], 0)
-    row[CONTEXT_WHOLE] = correlation(window, template, 0, PART_TO[WHOLE_PART], 0)
     best, as_it_lies = best_correlation(window, template, QRS_FROM, QRS_TO, LAG_STEP)
     row[CONTEXT_QRS_LAG], row[CONTEXT_QRS] = best, as_it_lies
     row[CONTEXT_WIDTH] = ratio(slope_width(window, QRS_FROM, QRS_TO, CONTEXT_R), usual[USUAL_WIDTH])
@@ -97,81 +113,71 @@ def measure_beside_usual(
 def learn_usual(
     window: NDArray[np.float32],
     counters: NDArray[np.int64],
-    usual: NDArray[np.float32],
+    kept: NDArray[np.float32],
     middles: NDArray[np.float32],
-    work: NDArray[np.float64],
+    usual: NDArray[np.float64],
+    distances: NDArray[np.float64],
+    line: NDArray[np.float64],
+    asked: NDArray[np.int64],
 ) -> None:
     """Keep the window of a beat that came when it was due, in the place of the oldest.
 
     Args:
         window: float32[320].
         counters: int64[COUNTERS].
-        usual: float32[320, USUAL_BEATS], ring of the windows kept.
+        kept: float32[320, USUAL_BEATS], ring of the windows kept.
         middles: float32[MIDDLE_ROWS, 320], of these windows.
-        work: float64[WORK_ROWS, USUAL_BEATS].
+        usual: float64[OF_USUAL], numbers of these windows.
+        distances: float64[(PARTS + 1) * USUAL_BEATS], written, and so are
+        line: float64[USUAL_BEATS],
+        asked: int64[320].
     """
     counters[USUAL_TURN] = (counters[USUAL_TURN] + 1) % USUAL_EVERY
     known, at = counters[USUAL], counters[USUAL_AT]
     if known == USUAL_BEATS and counters[USUAL_TURN] != 0:
         return
-    kept = min(known + 1, USUAL_BEATS)
-    low, high = middles[LOW], middles[HIGH]
-    for k in range(WINDOW):
-        renew_middles(usual[k], known, at, window[k], low, high, k)
+    renew_middles(window, kept, known, at, middles, asked)
     counters[USUAL_AT] = (at + 1) % USUAL_BEATS
-    counters[USUAL] = kept
-    describe_usual(kept, usual, middles, work)
+    counters[USUAL] = min(known + 1, USUAL_BEATS)
+    describe_usual(counters[USUAL], kept, middles, usual, distances, line)
 
 
 @jit
 def describe_usual(
     known: int,
-    usual: NDArray[np.float32],
+    kept: NDArray[np.float32],
     middles: NDArray[np.float32],
-    work: NDArray[np.float64],
+    usual: NDArray[np.float64],
+    distances: NDArray[np.float64],
+    line: NDArray[np.float64],
 ) -> None:
-    """Write the template to ``middles``, and what follows from it and the windows to ``work``."""
+    """Write the template to ``middles``, and what follows from it and the windows to ``usual``.
+
+    Arguments are those of `learn_usual`.
+    """
     if known < LEAST_USUAL:
         return
-    template, numbers = middles[TEMPLATE], work[OF_USUAL]
-    low, high = middles[LOW], middles[HIGH]
+    template, low, high = middles[TEMPLATE], middles[LOW], middles[HIGH]
     for k in range(WINDOW):
         template[k] = 0.5 * (float(low[k]) + float(high[k]))
+    distances[:] = 0.0
+    # Of all columns, also those that hold no window yet: they are not looked at.
+    for first in range(0, USUAL_BEATS, LANES):
+        for begin, end, part, other in _STRETCHES:
+            add_squares(kept, first, template, begin, end, distances, part, other)
     for part in range(PARTS):
-        distances, line = work[DISTANCES + part], work[IN_ORDER]
-        _squared_distances(usual, template, known, PART_FROM[part], PART_TO[part], distances)
-        put_in_order(distances, known, line)
-        numbers[USUAL_CENTRE + part] = _log_quantile(line, known, 0.5)
-        ninth_decile = _log_quantile(line, known, 0.9)
-        numbers[USUAL_SPREAD + part] = ninth_decile - numbers[USUAL_CENTRE + part]
-    numbers[USUAL_WIDTH] = slope_width(template, QRS_FROM, QRS_TO, CONTEXT_R)
-    numbers[USUAL_HEIGHT] = value_span(template, QRS_FROM, QRS_TO)
-
-
-@jit
-def _squared_distances(
-    usual: NDArray[np.float32],
-    template: NDArray[np.float32],
-    known: int,
-    begin: int,
-    end: int,
-    out: NDArray[np.float64],
-) -> None:
-    """Write the mean square distance of each window kept to the template to ``out``.
-
-    It is that of an even number of ticks, from ``begin`` to ``end``.
-    """
-    for b in range(known):
-        out[b] = 0.0
-    # All windows side by side, two ticks a turn: the sums do not wait for each other.
-    for k in range(begin, end - 1, 2):
-        middle, next_middle = np.float64(template[k]), np.float64(template[k + 1])
-        line, next_line = usual[k], usual[k + 1]
+        squared = distances[part * USUAL_BEATS : (part + 1) * USUAL_BEATS]
         for b in range(known):
-            apart, next_apart = line[b] - middle, next_line[b] - next_middle
-            out[b] = (out[b] + apart * apart) + next_apart * next_apart
-    for b in range(known):
-        out[b] /= end - begin
+            squared[b] /= PART_TO[part] - PART_FROM[part]
+        if known == USUAL_BEATS:
+            put_in_order(squared, USUAL_BEATS, line)  # twice as fast, as its loops are known
+        else:
+            put_in_order(squared, known, line)
+        usual[USUAL_CENTRE + part] = _log_quantile(line, known, 0.5)
+        ninth_decile = _log_quantile(line, known, 0.9)
+        usual[USUAL_SPREAD + part] = ninth_decile - usual[USUAL_CENTRE + part]
+    usual[USUAL_WIDTH] = slope_width(template, QRS_FROM, QRS_TO, CONTEXT_R)
+    usual[USUAL_HEIGHT] = value_span(template, QRS_FROM, QRS_TO)
 
 
 @jit

@@ -57,6 +57,11 @@ class Resampling(NamedTuple):
         nearest_inputs(k.ravel(), self.step, self.per, out.reshape(-1))
         return out
 
+    def one_to_source(self, k: int) -> int:
+        """Return the input index nearest to one output index, as `to_source` does: no array."""
+        whole, rest = divmod(k, self.per)
+        return whole * self.step + (2 * rest * self.step + self.per) // (2 * self.per)
+
     def needed(self, k: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the last input index that output indices int64[n] depend on."""
         whole, rest = np.divmod(k, self.per)

@@ -318,9 +318,9 @@ class Segmenter:
 
     def _placed(self, change: FibrillationFound | FastChange) -> tuple[int, bool, int]:
         """Return where a change was sure, whether something begins, and since when."""
-        at = np.array([change.position, change.begun_at]) + self.state.counters[ORIGIN]
-        sample, begun_at = self._rate.to_source(at).tolist()
-        return sample, change.active, begun_at
+        origin, rate = int(self.state.counters[ORIGIN]), self._rate
+        sample, begun_at = change.position + origin, change.begun_at + origin
+        return rate.one_to_source(sample), change.active, rate.one_to_source(begun_at)
 
     def sampled(
         self, x: NDArray[np.float32], marks: NDArray[np.uint8]

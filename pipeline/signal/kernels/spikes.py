@@ -81,16 +81,13 @@ def _remove(
 
 
 @jit
-def _step(
+def _without_tail(
     x: NDArray[np.float32],
     p: int,
-    steep: bool,
     settings: NDArray[np.float64],
     memory: NDArray[np.float64],
 ) -> float:
-    """Judge the sample at ``p``, and return the one that leaves, without an after-potential."""
-    if steep and memory[WAIT] == 0.0 and _is_spike(x, p, settings):
-        _remove(x, p, settings, memory)
+    """Return the sample that leaves as the one at ``p`` is judged, without an after-potential."""
     q = p - STRETCH
     if memory[TAIL] != 0.0:
         moved = np.float64(x[q]) - np.float64(x[q - 1])
@@ -118,15 +115,16 @@ def _is_steep(
 
 
 @jit
-def _any_steep(x: NDArray[np.float32], first: int, n: int, least: np.float32) -> bool:
-    """Return whether a spike could peak at one of n samples from ``first`` on."""
+def _steep_ones(x: NDArray[np.float32], first: int, n: int, least: np.float32) -> np.int32:
+    """Return at which of n samples, at most 32, a spike could peak: a bit each."""
     w = x[first - OUTER : first + n + OUTER]
     found = np.int32(0)
     for i in range(n):  # several samples a step
-        found |= np.int32(
-            _is_steep(w[i], w[i + 3], w[i + 6], w[i + 9], w[i + 12], w[i + 15], w[i + 18], least)
+        steep = _is_steep(
+            w[i], w[i + 3], w[i + 6], w[i + 9], w[i + 12], w[i + 15], w[i + 18], least
         )
-    return bool(found != 0)
+        found |= np.int32(np.int32(steep) << np.int32(i))
+    return found
 
 
 @jit
@@ -159,21 +157,23 @@ def remove_spikes(
         n = min(SEARCHED, out.size - begin)
         first = KEPT + begin - AROUND
         if n == SEARCHED:  # nearly always: a number that the compiler knows
-            steep_part = _any_steep(x, first, SEARCHED, least)
+            steep = _steep_ones(x, first, SEARCHED, least)
         else:
-            steep_part = _any_steep(x, first, n, least)
-        if not (busy or steep_part):  # nearly always
-            copy(x[first - STRETCH : first - STRETCH + n], out[begin : begin + n])
+            steep = _steep_ones(x, first, n, least)
+        part = x[first - STRETCH : first - STRETCH + n]
+        if not (busy | (steep != 0)):  # nearly always
+            copy(part, out[begin : begin + n])
             continue
-        for p in range(first, first + n):
-            steep = _is_steep(
-                x[p - 9], x[p - 6], x[p - 3], x[p], x[p + 3], x[p + 6], x[p + 9], least
-            )
-            if busy | steep:  # one branch for the processor to predict
-                out[begin + p - first] = np.float32(_step(x, p, steep, settings, memory))
-                busy = (memory[TAIL] != 0.0) | (memory[WAIT] != 0.0)
-            else:
-                out[begin + p - first] = x[p - STRETCH]
+        for k in range(n):
+            rises = (steep >> k) & 1
+            if not (busy | (rises != 0)):
+                out[begin + k] = part[k]
+                continue
+            if rises and memory[WAIT] == 0.0 and _is_spike(x, first + k, settings):
+                _remove(x, first + k, settings, memory)
+                steep = _steep_ones(x, first, n, least)
+            out[begin + k] = np.float32(_without_tail(x, first + k, settings, memory))
+            busy = (memory[TAIL] != 0.0) | (memory[WAIT] != 0.0)
 
 
 @jit

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.signal.filters import MOST_HALF
-from pipeline.signal.kernels import candidates, fibrillation, repetition, spikes
+from pipeline.signal.kernels import candidates, fibrillation, repetition, sections, spikes
 from pipeline.signal.kernels.leads.passage import Work
 from pipeline.signal.leads.lead_state import DETECTOR, TAIL_SAMPLES
 
@@ -53,6 +53,7 @@ def _works(
         energies=np.empty(candidates.LONG_SAMPLES + n, dtype=np.int32),
         found=np.empty((n // int(DETECTOR[candidates.APART]) + 32, 2), dtype=np.int64),
         candidate=np.empty(candidates.CANDIDATE, dtype=np.int64),
+        places=np.empty(sections.PLACES_SCRATCH),
         slopes=np.empty(fibrillation.SCRATCH, dtype=np.float32),
         positions=np.empty(measured, dtype=np.int64),
         rows=np.empty((measured, fibrillation.COLUMNS)),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.signal.kernels.sections import (
-    correlation_with,
+    PLACES,
     highest_correlation,
     jit,
     median,
@@ -26,7 +26,7 @@ LONG_SAMPLES = 220  # 611 ms, a beat (Elgendi 2013)
 THOUSAND, MILLION = 1e3, 1e6
 SHAPE_REACH = 36  # 100 ms before and after the centre: where a complex lies
 MOST_CONTRAST = 5.0  # from here on the line around is quiet
-LIKENESS_REACH, LIKENESS_STEP = 24, 2  # 67 ms, in steps of 6 ms
+LIKENESS_REACH = PLACES - 1  # 67 ms, in steps of 6 ms
 SLOPE_SAMPLES = 5  # 14 ms: slopes are taken over so much
 HALF_AS_STEEP = 0.5  # as the last beat: T waves are less (Pan & Tompkins 1985)
 
@@ -44,6 +44,8 @@ class Beats(NamedTuple):
     """float32[73]: the patient's usual QRS complex, 100 ms around its R peak."""
     candidate: NDArray[np.int64]
     """int64[CANDIDATE]: what may be a beat, as long as it is looked at."""
+    places: NDArray[np.float64]
+    """float64[PLACES_SCRATCH]: scratch of `highest_correlation`."""
 
 
 # Slots of `Beats.counters`.
@@ -80,6 +82,20 @@ def remember(beats: Beats, row: int, value: int) -> None:
 
 
 @jit
+def _steepest(x: NDArray[np.float32]) -> float:
+    """Return the largest change over `SLOPE_SAMPLES`.
+
+    Numbers above 0 are in the order of their bits as integers, of which the compiler compares
+    several in a step.
+    """
+    steepest = np.int64(0)
+    for i in range(x.size - SLOPE_SAMPLES):
+        change = np.float64(x[i + SLOPE_SAMPLES]) - np.float64(x[i])
+        steepest = max(steepest, np.float64(abs(change)).view(np.int64))
+    return float(np.int64(steepest).view(np.float64))
+
+
+@jit
 def describe(
     beats: Beats,
     at: int,
@@ -112,9 +128,7 @@ def describe(
     if begin < end:
         low, top = value_range(filtered, begin, end)
         span = np.float64(top) - np.float64(low)
-    for i in range(begin + SLOPE_SAMPLES, end):
-        slope = np.float64(filtered[i]) - np.float64(filtered[i - SLOPE_SAMPLES])
-        steepest = max(steepest, abs(slope))
+        steepest = _steepest(filtered[begin:end])
     candidate[AT] = at
     candidate[HEIGHT] = height
     candidate[CONTRAST] = np.int64(THOUSAND * min(height / SHORT_SAMPLES / mean, MOST_CONTRAST))
@@ -177,12 +191,9 @@ def is_usual(beats: Beats, candidate: NDArray[np.int64], settings: NDArray[np.fl
 @jit
 def likeness(beats: Beats, filtered: NDArray[np.float32], centre: int) -> float:
     """Return the correlation with the usual QRS complex at the best place near ``centre``."""
-    best, energy = 0.0, sum_of_squares(beats.shape)
-    begin, last = centre - LIKENESS_REACH - SHAPE_REACH, centre + LIKENESS_REACH - SHAPE_REACH
-    for at in range(begin, last, 4 * LIKENESS_STEP):
-        here = highest_correlation(beats.shape, energy, filtered, at, LIKENESS_STEP)
-        best = max(best, here)
-    return max(best, correlation_with(beats.shape, energy, filtered, last))
+    begin = centre - LIKENESS_REACH - SHAPE_REACH
+    energy = sum_of_squares(beats.shape)
+    return highest_correlation(beats.shape, energy, filtered, begin, beats.places)
 
 
 @jit

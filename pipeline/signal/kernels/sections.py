@@ -126,40 +126,62 @@ def correlation_with(
     return _part_of(energy, shape.size, total, both, own)
 
 
+PLACES = 25  # of a complex, two samples apart, that are looked at together
+PLACES_SCRATCH = 2 * (PLACES + 36) + 3 * PLACES
+
+
 @jit
 def highest_correlation(
-    shape: NDArray[np.float32], energy: float, x: NDArray[np.float32], begin: int, step: int
+    shape: NDArray[np.float32],
+    energy: float,
+    x: NDArray[np.float32],
+    begin: int,
+    scratch: NDArray[np.float64],
 ) -> float:
-    """Return the highest `correlation_with` of four complexes, ``step`` samples apart.
+    """Return the highest `correlation_with` at ``PLACES`` places from ``begin`` on; 0 at least.
 
-    At once: each sum waits for itself, and the others are added up meanwhile.
+    Each sum adds up in the order of the samples, as if alone, and those of all places side by side:
+    in steps of four samples, of which every other one lies in a line of its own. ``shape`` is
+    float32[73], and ``scratch``, float64[PLACES_SCRATCH], is overwritten.
     """
-    end = begin + 3 * step + shape.size
+    best = 0.0
+    end = begin + 2 * (PLACES - 1) + shape.size
     if begin < 0 or end > x.size:
-        best = correlation_with(shape, energy, x, begin)
-        for k in range(1, 4):
-            best = max(best, correlation_with(shape, energy, x, begin + k * step))
+        for k in range(PLACES):
+            best = max(best, correlation_with(shape, energy, x, begin + 2 * k))
         return best
-    part = x[begin:end]
-    total_a = both_a = own_a = total_b = both_b = own_b = 0.0
-    total_c = both_c = own_c = total_d = both_d = own_d = 0.0
-    for i in range(shape.size):
-        usual = np.float64(shape[i])
-        a, b = np.float64(part[i]), np.float64(part[i + step])
-        c, d = np.float64(part[i + 2 * step]), np.float64(part[i + 3 * step])
-        total_a, both_a, own_a = total_a + a, both_a + a * usual, own_a + a * a
-        total_b, both_b, own_b = total_b + b, both_b + b * usual, own_b + b * b
-        total_c, both_c, own_c = total_c + c, both_c + c * usual, own_c + c * c
-        total_d, both_d, own_d = total_d + d, both_d + d * usual, own_d + d * d
-    n = shape.size
-    return max(
-        max(
-            _part_of(energy, n, total_a, both_a, own_a), _part_of(energy, n, total_b, both_b, own_b)
-        ),
-        max(
-            _part_of(energy, n, total_c, both_c, own_c), _part_of(energy, n, total_d, both_d, own_d)
-        ),
-    )
+    length = PLACES + shape.size // 2
+    even, odd, sums = scratch[:length], scratch[length : 2 * length], scratch[2 * length :]
+    part, half = x[begin:end], (end - begin) // 2
+    for i in range(half):
+        even[i], odd[i] = part[2 * i], part[2 * i + 1]
+    even[half] = part[2 * half]
+    sums[:] = 0.0
+    for i in range(0, shape.size - 1, 4):
+        _add_products(even[i // 2 :], odd[i // 2 :], shape[i : i + 4], sums)
+    last = np.float64(shape[shape.size - 1])
+    for p in range(PLACES):
+        v = even[shape.size // 2 + p]
+        total, own = sums[p] + v, sums[2 * PLACES + p] + v * v
+        both = sums[PLACES + p] + v * last
+        best = max(best, _part_of(energy, shape.size, total, both, own))
+    return best
+
+
+@jit
+def _add_products(
+    even: NDArray[np.float64],
+    odd: NDArray[np.float64],
+    shape: NDArray[np.float32],
+    sums: NDArray[np.float64],
+) -> None:
+    """Add four samples to the three sums of all places."""
+    s, t, u, v = shape[0], shape[1], shape[2], shape[3]
+    for p in range(PLACES):
+        a, b, c, d = even[p], odd[p], even[p + 1], odd[p + 1]
+        sums[p] = sums[p] + a + b + c + d
+        sums[PLACES + p] = sums[PLACES + p] + a * s + b * t + c * u + d * v
+        sums[2 * PLACES + p] = sums[2 * PLACES + p] + a * a + b * b + c * c + d * d
 
 
 @jit

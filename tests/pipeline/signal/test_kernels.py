@@ -17,6 +17,8 @@ from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
 from pipeline.signal.kernels import beats, condition, fibrillation, sampling, slots, spikes, windows
 from pipeline.signal.kernels.leads import passage, patient
 from pipeline.signal.kernels.sections import (
+    PLACES,
+    PLACES_SCRATCH,
     correlation_with,
     highest_correlation,
     jit,
@@ -222,12 +224,13 @@ def test_kernels_cannot_allocate() -> None:
 
 @few
 @given(seed=seeds, begin=st.integers(-8, 60))
-def test_four_places_at_once_are_each_what_it_is_alone(seed: int, begin: int) -> None:
-    """The highest of four correlations is that of one of them, to the bit, also over an end."""
+def test_places_side_by_side_are_each_what_it_is_alone(seed: int, begin: int) -> None:
+    """The highest correlation of all places is that of one of them, to the bit, also at an end."""
     rng = np.random.default_rng(seed)
-    x, shape = rng.normal(size=120).astype(np.float32), rng.normal(size=73).astype(np.float32)
-    energy = float(shape @ shape)
+    x, shape = rng.normal(size=170).astype(np.float32), rng.normal(size=73).astype(np.float32)
+    energy, scratch = float(shape @ shape), np.empty(PLACES_SCRATCH)
 
-    together = highest_correlation(shape, energy, x, begin, 2)
+    together = highest_correlation(shape, energy, x, begin, scratch)
 
-    assert together == max(correlation_with(shape, energy, x, begin + 2 * k) for k in range(4))
+    places = range(begin, begin + 2 * PLACES, 2)
+    assert together == max(0.0, *(correlation_with(shape, energy, x, at) for at in places))

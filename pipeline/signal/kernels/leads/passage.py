@@ -83,6 +83,7 @@ class Work(NamedTuple):
     energies: NDArray[np.int32]
     found: NDArray[np.int64]
     candidate: NDArray[np.int64]
+    places: NDArray[np.float64]
     slopes: NDArray[np.float32]
     """Scratch of `kernels.fibrillation`, and what it measures and finds,"""
     positions: NDArray[np.int64]
@@ -180,7 +181,9 @@ def advance(
         band = work.response[LATE:]
     # 3.
     early = min(max(LATE - done, 0), n)  # the segment's first samples come later
-    beats = Beats(memory.detector, memory.candidates, memory.levels, memory.shape, work.candidate)
+    beats = Beats(
+        memory.detector, memory.candidates, memory.levels, memory.shape, work.candidate, work.places
+    )  # fmt: skip
     n_found = detect_beats(
         work.y[QRS, early:n], work.raw[LATE:], band, rules.detector, beats, work.energies,
         work.found,
@@ -244,8 +247,8 @@ def _parts(work: Work, n: int, tail: int) -> Work:
         work.inputs, work.input_codes, work.clean[:n], work.codes[:n], work.filtered[: tail + n],
         work.masks[: tail + n], work.states[:n], work.spiked[: KEPT + n], work.raw[: tail + n],
         work.y, work.response[: tail + n], work.energies[: LONG_SAMPLES + n], work.found,
-        work.candidate, work.slopes, work.positions, work.rows, work.changes, work.line,
-        work.fast_positions, work.fast_rows, work.fast_changes,
+        work.candidate, work.places, work.slopes, work.positions, work.rows, work.changes,
+        work.line, work.fast_positions, work.fast_rows, work.fast_changes,
     )  # fmt: skip
 
 

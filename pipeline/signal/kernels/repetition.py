@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import jit
+from pipeline.signal.kernels.sections import jit, jit_in_any_order, value_range
 
 THIN: Final = 3
 """Every third sample of the 360 Hz stream is looked at: the band ends at 20 Hz."""
@@ -28,10 +28,15 @@ what is slower; faster no heart beats."""
 _LEAST: Final = 5
 """The shortest period that could be the true one, 0.04 s."""
 
-_BLOCK: Final = LONGEST + 1
-_AT_ONCE: Final = 4
+_HALF: Final = 0.5
+"""Less is not alike."""
 
-LINE: Final = KEPT + KEPT + 1 + 2 * LONGEST + 2 + _AT_ONCE
+_ROUGH: Final = 1e-9
+"""More than the order changes of a correlation."""
+
+_BLOCK: Final = LONGEST + 1
+
+LINE: Final = KEPT + KEPT + 1 + 2 * LONGEST + 2
 """Scratch: the values in order of time, the energy before each, and how alike they are after each
 lag."""
 
@@ -133,34 +138,44 @@ def _measure(
     oldest = at - size if at >= size else at - size + KEPT
     if filled < size or not _is_even(ring, oldest, size):
         return
-    lowest = highest = ring[oldest]
-    gone = 0
-    for k in range(size):
-        i = oldest + k if oldest + k < KEPT else oldest + k - KEPT
-        lowest, highest = min(lowest, ring[i]), max(highest, ring[i])
-        gone += lost[i]
-        line[k] = ring[i]
+    lowest, highest, gone = _unroll(ring, lost, oldest, size, line)
     row[MISSING], row[SPAN] = gone / size, highest - lowest
     x, energy, likeness = line[:size], line[KEPT : KEPT + size + 1], line[2 * KEPT + 1 :]
     energy[0] = 0.0
     for k in range(size):
         energy[k + 1] = energy[k] + x[k] * x[k]
-    best, period = -1.0, 0
-    _alike(x, energy, SHORTEST - 1, LONGEST + 1, likeness)
-    for lag in range(SHORTEST - 1, LONGEST + 2):
-        if likeness[lag] > best:
-            best, period = likeness[lag], lag
-    if best < 0.5 or period < SHORTEST or period > LONGEST:
+    best, period = _most_alike(x, energy, SHORTEST - 1, LONGEST + 1, _HALF, likeness)
+    if period < SHORTEST or period > LONGEST:
         return  # nothing is alike, or more so outside these periods
     row[PERIOD], row[ALIKE] = period, best
-    longest = 3 * period // 4
-    _alike(x, energy, _LEAST, longest, likeness)
-    for lag in range(_LEAST, longest + 1):
-        row[SHORTER] = max(row[SHORTER], likeness[lag])
-    _alike(x, energy, 2 * period - 1, 2 * period + 1, likeness)
-    for lag in range(2 * period - 1, 2 * period + 2):
-        if likeness[lag] > row[TWICE]:
-            row[TWICE], row[PERIOD] = likeness[lag], 0.5 * lag  # half a sample is 2 % of the rate
+    row[SHORTER], _ = _most_alike(x, energy, _LEAST, 3 * period // 4, 0.0, likeness)
+    row[TWICE], lag = _most_alike(x, energy, 2 * period - 1, 2 * period + 1, 0.0, likeness)
+    if lag > 0:
+        row[PERIOD] = 0.5 * lag  # half a sample is 2 % of the rate
+
+
+@jit
+def _unroll(
+    ring: NDArray[np.float32],
+    lost: NDArray[np.uint8],
+    oldest: int,
+    size: int,
+    line: NDArray[np.float64],
+) -> tuple[np.float32, np.float32, int]:
+    """Write ``size`` values of the ring in order of time; return their extremes, and the lost."""
+    lowest = highest = ring[oldest]
+    gone, k = np.int64(0), 0
+    first = min(size, KEPT - oldest)  # up to the ring's end
+    for begin, end in ((oldest, oldest + first), (0, size - first)):
+        low, top = value_range(ring, begin, end) if begin < end else (lowest, highest)
+        lowest, highest = min(lowest, low), max(highest, top)
+        values, their = ring[begin:end], lost[begin:end]
+        for i in range(values.size):  # several a step
+            line[k + i] = values[i]
+        for i in range(their.size):
+            gone += np.int64(their[i])
+        k += values.size
+    return lowest, highest, int(gone)
 
 
 @jit
@@ -180,41 +195,55 @@ def _is_even(ring: NDArray[np.float32], oldest: int, size: int) -> bool:
 
 
 @jit
-def _alike(
+def _most_alike(
     x: NDArray[np.float64],
     energy: NDArray[np.float64],
     shortest: int,
     longest: int,
+    least: float,
     likeness: NDArray[np.float64],
-) -> None:
-    """Write into likeness[lag] the correlation of values with those ``lag`` later, and a few more.
+) -> tuple[float, int]:
+    """Return the highest correlation of values with later ones, and after which lag it is.
 
-    Four lags at once, from ``shortest`` on until ``longest`` is among them: each sum waits for
-    itself, and the others are added up meanwhile. energy[k] is the sum of squares before x[k].
+    0 and 0 unless it is above 0, and at least ``least``. Of lags as alike the first counts.
+    ``likeness`` is overwritten. A sum that may be added up in any order tells which lags come into
+    question, for nearly always that is none or one: these are added up in order.
     """
-    for lag in range(shortest, longest + 1, _AT_ONCE):
-        p = q = r = s = 0.0
-        common = x.size - lag - (_AT_ONCE - 1)
-        for i in range(common):
-            v, y = x[i], x[i + lag : i + lag + _AT_ONCE]
-            p += v * y[0]
-            q += v * y[1]
-            r += v * y[2]
-            s += v * y[3]
-        likeness[lag] = _completed(x, energy, common, lag, p)
-        likeness[lag + 1] = _completed(x, energy, common, lag + 1, q)
-        likeness[lag + 2] = _completed(x, energy, common, lag + 2, r)
-        likeness[lag + 3] = _completed(x, energy, common, lag + 3, s)
+    highest = least
+    for lag in range(shortest, longest + 1):
+        likeness[lag] = _correlation(energy, x.size, lag, _roughly(x[lag:], x))
+        highest = max(highest, likeness[lag])
+    best, at = 0.0, 0
+    for lag in range(shortest, longest + 1):
+        if likeness[lag] >= highest - _ROUGH:
+            here = _correlation(energy, x.size, lag, _product(x[lag:], x))
+            if here > best and here >= least:
+                best, at = here, lag
+    return best, at
+
+
+@jit_in_any_order
+def _roughly(late: NDArray[np.float64], x: NDArray[np.float64]) -> float:
+    """Return the sum of the products of values and later ones, but for rounding: several a step."""
+    total = 0.0
+    for i in range(late.size):
+        total += x[i] * late[i]
+    return total
 
 
 @jit
-def _completed(
-    x: NDArray[np.float64], energy: NDArray[np.float64], begin: int, lag: int, product: float
-) -> float:
-    """Return the correlation after ``lag``, whose ``product`` goes up to ``begin``; 0 if flat."""
-    for i in range(begin, x.size - lag):
-        product += x[i] * x[i + lag]
-    early, late = energy[x.size - lag], energy[x.size] - energy[lag]
+def _product(late: NDArray[np.float64], x: NDArray[np.float64]) -> float:
+    """Return the same, added up in order."""
+    total = 0.0
+    for i in range(late.size):
+        total += x[i] * late[i]
+    return total
+
+
+@jit
+def _correlation(energy: NDArray[np.float64], size: int, lag: int, product: float) -> float:
+    """Return the correlation after ``lag``; energy[k] is that before x[k]. 0 if flat."""
+    early, late = energy[size - lag], energy[size] - energy[lag]
     if early <= 0.0 or late <= 0.0:
         return 0.0
     return float(product / np.sqrt(early * late))

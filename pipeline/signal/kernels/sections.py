@@ -9,11 +9,18 @@ from numpy.typing import NDArray
 NOTHING = 1e-20  # mV added to the input, or a flat one would end in slow denormal numbers
 
 if TYPE_CHECKING:
-    jit = numba.njit(cache=True)
+    jit = jit_in_any_order = numba.njit(cache=True)
 else:  # of the last option numba's types know nothing
     jit = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy", _nrt=False)
+    jit_in_any_order = numba.njit(
+        cache=True, nogil=True, fastmath={"reassoc"}, error_model="numpy", _nrt=False
+    )
 """How kernels are compiled. Nothing is allocated in them, so numba need not count references: that
-would be two calls for each slice, and for each array that one kernel gives another."""
+would be two calls for each slice, and for each array that one kernel gives another.
+
+What is compiled in any order may add up several numbers a step, how many depends on the processor:
+for bounds alone, which leave a margin for rounding.
+"""
 
 
 @jit

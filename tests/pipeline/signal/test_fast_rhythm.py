@@ -168,17 +168,22 @@ def test_chunking_changes_nothing(cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("n", [120, 360])
-def test_likeness_is_the_correlation_of_a_signal_with_itself(n: int) -> None:
-    """Four lags at once give what each gives by itself."""
+@pytest.mark.parametrize("repeats", [False, True])
+def test_most_alike_lag_is_that_of_a_sum_in_order(n: int, *, repeats: bool) -> None:
+    """The highest correlation of all lags, added up in order, is found to the bit, and where."""
     x = np.random.default_rng(n).normal(size=n)
+    if repeats:
+        x = np.resize(x[:22], n) + 0.3 * x
     energy = np.concatenate(([0.0], np.cumsum(x * x)))
-    likeness = np.zeros(2 * repetition.LONGEST + 6)
+    expected = {
+        lag: sum((x[i] * x[i + lag] for i in range(n - lag)), start=0.0)
+        / np.sqrt(energy[n - lag] * (energy[n] - energy[lag]))
+        for lag in range(16, 28)
+    }
+    scratch, most = np.empty(2 * repetition.LONGEST + 2), max(expected.values())
 
-    repetition._alike(x, energy, 16, 27, likeness)
+    found = repetition._most_alike(x, energy, 16, 27, 0.0, scratch)
 
-    for lag in range(16, 28):
-        early, late = x[: n - lag], x[lag:]
-        expected = early @ late / np.sqrt((early @ early) * (late @ late))
-        assert likeness[lag] == pytest.approx(expected, abs=1e-12)
-    assert not likeness[:16].any()
-    assert not likeness[28:].any()
+    assert found == (most, max(expected, key=lambda lag: expected[lag]))
+    assert repetition._most_alike(x, energy, 16, 27, most, scratch) == found
+    assert repetition._most_alike(x, energy, 16, 27, most + 1e-12, scratch) == (0.0, 0)

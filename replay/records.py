@@ -244,7 +244,8 @@ class RecordSource:
         self._pacer = Pacer(whole.fs_hz, speed, clock=clock, wait=wait, block_s=block_s)
         self._block = min(self._pacer.block_samples, MAX_CHUNK_SAMPLES // len(indices))
         # Of whole blocks: a shorter one among them would be due before it is looked for.
-        self._piece_length = max(1, _piece_length(header, indices) // self._block) * self._block
+        piece = _piece_length(header, indices)
+        self._piece_length = piece - piece % min(self._block, piece)
         self._closed = False
 
     @property

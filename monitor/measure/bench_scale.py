@@ -35,6 +35,9 @@ CASES: Final = (
 )  # fmt: skip
 
 _WARM_UP_S: Final = 15.0
+_BEGUN_A_S: Final = 50
+"""Streams that a second of the warm-up is for: until all have begun, signal waits to be taken."""
+
 _SECONDS: Final = 20.0
 _RECEIVE_S: Final = 0.2
 _FS_HZ: Final = 360.0
@@ -64,11 +67,9 @@ class ScaleFigures:
     """Resident memory."""
 
 
-def measure_scale(
-    case: Case, *, seconds: float = _SECONDS, warm_up_s: float = _WARM_UP_S
-) -> ScaleFigures:
+def measure_scale(case: Case, *, seconds: float = _SECONDS) -> ScaleFigures:
     """Run the streams of a case, and measure the last ``seconds``."""
-    streams = case.streams
+    streams, warm_up_s = case.streams, max(_WARM_UP_S, case.streams / _BEGUN_A_S)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.sqlite"
         with (

@@ -5,11 +5,13 @@ the process that started it.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Final
 
 import monitor
 from monitor.inputs import MetricsOptions, default_log, load_alarm_settings
@@ -30,6 +32,10 @@ from pipeline.transport.auth import Authenticator
 from pipeline.transport.keystore import KeyStore, default_folder
 
 logger = logging.getLogger(__name__)
+
+_COLLECTED_AFTER: Final = 20_000
+"""So many objects must be new before the interpreter looks for cycles of garbage. A hub makes none,
+and the look at a thousand streams takes a fifth of a second."""
 
 
 def run_hub(
@@ -69,16 +75,13 @@ def run_hub(
     from pipeline.hub.config import HubConfig
     from pipeline.hub.hub import Hub
     from pipeline.log.maintenance import Retention
-    from pipeline.stream.warmup import compile_kernels, compiled_before
 
     return_memory()
     addresses = hub_addresses(bind, port, ingest, work, with_keys=key is not None)
     settings, keep = load_alarm_settings(alarms), Retention(days=keep_days, mb=keep_mb)
     inherited, ending = inherited_listeners(listeners), end_of_run(run_end)
     stop = stop_when_orphaned(parent)
-    if not compiled_before():
-        announce(Note("compiling the signal kernels, once on this machine ..."))
-    compile_kernels()
+    _prepare()
     set_hub_limits(hub_bytes(max_streams))
     authenticator = hub_authenticator(key, keys)
     config = HubConfig(
@@ -124,6 +127,17 @@ def run_hub(
         logger.info("the hub serves %s, log %s up to alert %d", alerts, config.log, hub.last_seq)
         hub.run(stop)
     logger.info("the hub has ended")
+
+
+def _prepare() -> None:
+    """Compile the kernels, and let garbage be looked for less often."""
+    from pipeline.stream.warmup import compile_kernels, compiled_before
+
+    if not compiled_before():
+        announce(Note("compiling the signal kernels, once on this machine ..."))
+    compile_kernels()
+    gc.freeze()  # the modules stay
+    gc.set_threshold(_COLLECTED_AFTER, *gc.get_threshold()[1:])
 
 
 def hub_addresses(

@@ -20,7 +20,7 @@ from pipeline.hub.gathering import MANY, MOST_S, SHORT_S
 from pipeline.schema.messages import GivenUp
 from pipeline.scoring.beat import Beat
 from pipeline.stream.session import StreamSession
-from pipeline.stream.streams import Streams
+from pipeline.stream.streams import MAX_STREAMS, Streams
 
 CHUNKS_UNDER_WAY: Final = 8
 """Credit of a source: chunks it may have sent without an `Accepted`."""
@@ -50,13 +50,15 @@ _TAKEN: Final = 4 * MAX_PENDING
 GIVE_UP_S: Final = 10.0
 """After this long without a useful answer, or with its room full, a device's beats are given up."""
 
-_GIVEN_UP_A_TURN: Final = 256
-
-_UPDATE_S: Final = 0.1
-"""Of many streams the rooms are looked at no more often."""
-
 _HOLD_S: Final = 0.4
 """Shorter than the silence after which a source asks."""
+
+_UPDATE_S: Final = 0.1
+"""Of many streams the rooms are looked at no more often; beyond the usual number of streams less
+often, in proportion, down to each `_HOLD_S`."""
+
+_GIVEN_UP: Final = 256
+"""Beats that are given up at most in each `_UPDATE_S`."""
 
 
 class NoCreditError(Exception):
@@ -92,10 +94,11 @@ class Admission:
     def update(self, unlogged_alerts: int, now: float) -> GivenUp | None:
         """Update by the backlog, of which the log's is given; return the windows to give up now."""
         self._watch_log(unlogged_alerts, now)
-        if self.open_streams >= MANY and now - self._updated_at < _UPDATE_S:
+        sessions = self._streams.sessions
+        every_s = min(_UPDATE_S * max(1.0, len(sessions) / MAX_STREAMS), _HOLD_S)
+        if self.open_streams >= MANY and now - self._updated_at < every_s:
             return None
         self._updated_at = now
-        sessions = self._streams.sessions
         pending = [one.stream.pending for one in sessions.values()]
         over = sum(one.state.ending and one.ended for one in sessions.values())
         self._short &= sessions.keys()
@@ -108,7 +111,7 @@ class Admission:
             beat.id
             for name, since in self._full_since.items()
             for beat in self._oldest(sessions[name], since, now)
-        ][:_GIVEN_UP_A_TURN]
+        ][: round(_GIVEN_UP * every_s / _UPDATE_S)]
         return GivenUp(ids=ids) if ids else None
 
     def _watch_log(self, unlogged_alerts: int, now: float) -> None:

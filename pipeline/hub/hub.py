@@ -70,11 +70,11 @@ _WATCH_S: Final = 0.1
 the usual number of streams less often, in proportion."""
 
 
-class _Held(NamedTuple):
-    """What follows from a commit, once it is durable: so many of each, from the first."""
+class _Following(NamedTuple):
+    """What follows from a commit once it is durable: this many of each, from the first."""
 
     answers: int = 0
-    beats: int = 0
+    reports: int = 0
     end_reached: bool = False
 
 
@@ -99,11 +99,11 @@ class Hub:
         self._clock = clock
         self._paced = {"read": 0.0, "commit": 0.0, "watch": 0.0, "strips": 0.0}
         """When what many live streams have in common is due again."""
-        self._reported_beats: list[Beat] = []
-        """Beats with a score that are published after the commit."""
+        self._reports: list[BeatReport] = []
+        """Beats to be published after the commit."""
         self._end_reached = False
         """Whether a stream is over, which is to be reported after the commit."""
-        self._held = _Held()
+        self._following = _Following()
         self._counters = HubCounters()
         settings = (config.live_score, config.alarms, clock, config.max_streams)
         self._recorder = config.recorder
@@ -205,17 +205,15 @@ class Hub:
 
     @property
     def _share(self) -> float:
-        """So many times the usual number of streams are there, 1 at least."""
+        """The number of streams over the usual one, 1 at least."""
         return max(1.0, len(self._streams.sessions) / MAX_STREAMS)
 
     def _wait(self, now: float) -> None:
         """Wait for something to do, at most until the next deadline."""
         reads, many = self._admission.reads_samples, self._admission.open_streams >= MANY
         parts = [self._dispatcher.next_deadline(now), self._status.next_deadline()]
-        if reads and not many:
-            parts.append(self._sources.next_deadline())
-        if many and reads:
-            parts.append(self._paced["read"])
+        if reads:
+            parts.append(self._paced["read"] if many else self._sources.next_deadline())
         at_once = reads and self._sources.has_rest
         waits_for_samples = reads and not (many and now < self._paced["read"])
         sockets = [self._sockets.work, *([self._sockets.ingest] if waits_for_samples else [])]
@@ -279,8 +277,8 @@ class Hub:
             self._request(beat)
         if isinstance(event, GivenUp):
             self._dispatcher.give_up(event.ids)
-        self._outbox.add(outcome.alerts, outcome.trends, outcome.messages)
-        self._reported_beats += outcome.reported
+        self._outbox.add(outcome.alerts, outcome.trends)
+        self._reports += outcome.reports
         if outcome.removed is not None:
             self._counters.on_removed(outcome.removed)
             if isinstance(event, Forgotten):  # for a stream that starts over, `_hand_over` did it
@@ -350,39 +348,41 @@ class Hub:
         live the others go on meanwhile, and what they bring is in the next commit.
         """
         if self._outbox.committing:
-            self._tell(self._outbox.committed(self._journal))
+            self._publish_committed(self._outbox.committed(self._journal))
         if self._outbox.committing:
             return
         # All that uses the log, between two commits.
         self._serve_clients()
         self._outbox.maintain(self._clock())
         if self._outbox.waiting or self._control.waits or self._is_due("commit", now, _COMMIT_S):
-            self._held = _Held(len(self._sources), len(self._reported_beats), self._end_reached)
+            self._following = _Following(len(self._sources), len(self._reports), self._end_reached)
             self._end_reached = False
             many = self._admission.open_streams >= MANY
-            self._tell(self._outbox.commit(self._journal, self._sockets.wakeup if many else None))
+            wakeup = self._sockets.wakeup if many else None
+            self._publish_committed(self._outbox.commit(self._journal, wakeup))
 
-    def _tell(self, logged: Sequence[PublishedAlert] | None) -> None:
+    def _publish_committed(self, logged: Sequence[PublishedAlert] | None) -> None:
         """Answer and publish what a commit held; nothing while it is None, for it goes on."""
         if logged is None:
             return
-        held = self._held
+        following = self._following
         self._counters.unsaved_states = self._journal.unsaved_states
         for alert in logged:
             self._streams.want_strip(alert)
             self._counters.on_alert(alert)
             self._status.on_alert(alert)
-        self._sources.answer(self._clock(), held.answers)
+        self._sources.answer(self._clock(), following.answers)
         self._control.reply(logged, self._outbox.take_new(), self._outbox.unwritable)
         if self._is_due("strips", self._clock(), _WATCH_S * self._share):
             self._outbox.log_strips(self._streams.take_strips())
-        for beat in self._reported_beats[: held.beats]:
-            latency = beat.latency(self._clock())
-            self._counters.on_beat(latency)
+        reports, now = self._reports[: following.reports], self._clock()
+        self._outbox.publish_beats(reports)
+        for beat in (report.beat for report in reports if report.beat.verdict is not None):
+            self._counters.on_beat(latency := beat.latency(now))
             if (session := self._streams.sessions.get(beat.id[0])) is not None:
                 session.record_latency(latency.total)
-        del self._reported_beats[: held.beats]
-        if held.end_reached:
+        del self._reports[: following.reports]
+        if following.end_reached:
             self._status.report_now()
 
     def __enter__(self) -> Self:
@@ -391,7 +391,7 @@ class Hub:
     def __exit__(self, fault: type[BaseException] | None, *exception: object) -> None:
         if fault is None:
             if self._outbox.committing:
-                self._tell(self._outbox.committed(self._journal, must_wait=True))
+                self._publish_committed(self._outbox.committed(self._journal, must_wait=True))
             self._outbox.close(self._journal)
             if self._recorder is not None:
                 self._recorder.close()

@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 _LOG_RETRY_S: Final = 1.0
 
+_PATIENCE_S: Final = 1.0
+"""A commit that waits longer for the disk is no slow one: nothing may seem well meanwhile."""
+
 _CHECK_S: Final = 0.5
 """A log that was removed is noticed within this time, whether or not anything is to be written."""
 
@@ -67,10 +70,10 @@ class Outbox:
         """Trends that are not in the log yet."""
         self._published_trends = 0
         """Number of ``_trends``, from the first, that were published."""
-        self._messages: list[tuple[str, Public]] = []
-        self._begun = 0, 0, 0
-        """Number of ``_pending``, ``_trends`` and ``_messages``, from the first, that are in the
-        latest commit, or follow from it."""
+        self._begun = 0, 0
+        """Number of ``_pending`` and ``_trends``, from the first, that are in the latest commit."""
+        self._begun_at = 0.0
+        """When that was begun."""
         self._new: list[Alert] = []
         self._retry_at = self._check_at = 0.0
 
@@ -79,15 +82,9 @@ class Outbox:
         """Alerts that are not in the log yet."""
         return len(self._pending)
 
-    def add(
-        self,
-        pending: Iterable[PendingAlert],
-        trends: Sequence[Trend] = (),
-        messages: Iterable[tuple[str, Public]] = (),
-    ) -> None:
-        """Queue alerts and trends, and messages by topic that are published after the commit."""
+    def add(self, pending: Iterable[PendingAlert], trends: Sequence[Trend] = ()) -> None:
+        """Queue alerts and trends."""
         self._pending += pending
-        self._messages += messages
         if trends:
             utc = utc_text(time.time())
             self._trends += [recorded_at(trend, utc) for trend in trends]
@@ -126,7 +123,7 @@ class Outbox:
         returned, and `committed` has the alerts. What is added meanwhile waits for the next commit.
         """
         now = self._clock()
-        self._begun = len(self._pending), len(self._trends), len(self._messages)
+        self._begun = len(self._pending), len(self._trends)
         if now < self._retry_at or not (self._pending or journal.is_due(now)):
             return self._without_log(now)
         alerts, trends = self._to_log(now), list(self._trends)
@@ -136,7 +133,7 @@ class Outbox:
             journal.begin(alerts, now, trends, wakeup.wake)
         except LogError as error:
             return self._not_logged(error)
-        self.committing = True
+        self.committing, self._begun_at = True, now
         return None
 
     def committed(
@@ -144,8 +141,10 @@ class Outbox:
     ) -> list[PublishedAlert] | None:
         """Return what `commit` would, once the commit under way has ended; None until then.
 
-        With ``must_wait`` it is waited for.
+        With ``must_wait`` it is waited for; and so it is once it has taken `_PATIENCE_S`. Then the
+        hub stands still, and whoever looks sees that its heartbeat has stopped.
         """
+        must_wait |= self._clock() - self._begun_at >= _PATIENCE_S
         try:
             logged = journal.ended(must_wait=must_wait)
         except LogError as error:
@@ -165,18 +164,11 @@ class Outbox:
 
     def _without_log(self, now: float) -> list[PublishedAlert]:
         self._announce(now)
-        self._publish_messages()
         return []
-
-    def _publish_messages(self) -> None:
-        count = self._begun[-1]
-        for topic, message in self._messages[:count]:
-            self.publish(topic, message)
-        del self._messages[:count]
 
     def _on_logged(self, logged: list[PublishedAlert]) -> list[PublishedAlert]:
         """Publish what was committed, and forget it."""
-        alerts, trends, _ = self._begun
+        alerts, trends = self._begun
         self.unwritable = ""
         for pending, alert in zip(self._pending[:alerts], logged, strict=True):
             latency = pending.latency(self._clock())
@@ -186,7 +178,6 @@ class Outbox:
         del self._pending[:alerts]
         del self._trends[:trends]
         self._announced = self._published_trends = 0
-        self._publish_messages()
         return logged
 
     def _announce(self, now: float) -> None:

@@ -332,19 +332,21 @@ class Sources:
         """Say what is in the log by now to the first ``count``, but to those that are to wait."""
         held = []
         together: dict[Peer, dict[tuple[str, bool, bool], _Unanswered]] = {}
-        for one in self._unanswered:
+        for one in self._unanswered[:count]:
             name = one.stream
             if not (one.asks or one.missing):
                 if self._admission.holds(name, now):
                     held.append(one)
                     continue
+                if (session := self._streams.sessions.get(name)) is not None:
+                    session.on_answered(now)
                 if one.taken:
                     self._admission.on_answered(name, one.taken)
             if one.bundled:  # the last answer of a kind stands for those before it
                 together.setdefault(one.peer, {})[name, one.asks, one.missing] = one
             else:
                 self._socket.send(one.peer, encode(self._answer(one)))
-        self._unanswered = held
+        self._unanswered[:count] = held
         for peer, of_peer in together.items():
             for frame in encode_answers([self._answer(one) for one in of_peer.values()]):
                 self._socket.send(peer, frame)
@@ -384,7 +386,10 @@ class Sources:
             session=progress.source_session if own else "",
             written=progress.number if own else 0,
             missing=missing,
-            known=progress is not NOT_BEGUN and session is not None and not session.ended,
+            # The session may be ahead of the log.
+            known=progress is not NOT_BEGUN
+            and session is not None
+            and not (progress.over and session.ended),
             over=progress.over,
-            session_epoch=session.state.source_epoch if session else 0,
+            session_epoch=progress.source_epoch,
         )

@@ -1,8 +1,8 @@
 """What a hub reports of itself: one `Status` a stream and one `SystemReport`.
 
 Both are published each second, and sent on request; `HubStatus.regular_messages` has them, and all
-else that is published by the clock. It reads all parts of the hub and changes none. Changes that
-concern the system and no patient, it also writes to the program's log.
+else that is published by the clock. Changes that concern the system and no patient, it also writes
+to the program's log.
 
 Reads the sizes of the log's files and of this process. Not thread-safe: runs in the hub's loop; a
 report, once made, never changes.

@@ -44,6 +44,9 @@ from pipeline.schema.public import Alert, PublishedAlert, SignalStrip, encode_js
 _PAGES_A_STEP: Final = 256
 """Returned to the file system at a time: 1 MiB, some milliseconds."""
 
+STRIP_LEVEL: Final = 4
+"""Takes a fifth of the time of the usual 6, and a tenth more room."""
+
 _LEAST_FREE_PAGES: Final = 1024
 """Kept in the file however few rows it has: the journal will use them again."""
 
@@ -247,7 +250,7 @@ class AlertLog(LogTransactions):
         """
         rows, held = [], self._meta.bytes_held
         for seq, strip in dict(strips).items():
-            body = zlib.compress(encode_json(strip))
+            body = zlib.compress(encode_json(strip), STRIP_LEVEL)
             for (length,) in self.rows(
                 "SELECT coalesce(length(body), 0) FROM strip WHERE seq = ?", (seq,)
             ):

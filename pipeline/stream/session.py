@@ -22,6 +22,9 @@ from pipeline.stream.stream import Stream
 from pipeline.stream.stream_state import StreamState
 from pipeline.stream.strips import Strip, StripRecorder, StripRecorderState
 
+_LATE_S: Final = 0.5
+"""A source whose answer takes longer may have had no credit to send more."""
+
 _LONGEST_STRIP: Final = 3_600
 _LATENCIES: Final = 500
 """This many beats are enough for the 99th percentile of their latencies."""
@@ -73,9 +76,11 @@ class Progress(NamedTuple):
     source_session: str
     number: int
     """Number of the newest message of that session."""
+    source_epoch: int
+    """The epoch in which that session began."""
 
 
-NOT_BEGUN: Final = Progress(0, 0, False, "", 0)
+NOT_BEGUN: Final = Progress(0, 0, False, "", 0, 0)
 """Of a stream that has not begun."""
 
 
@@ -169,6 +174,7 @@ class StreamSession:
             self.state.ending,
             self.state.source_session,
             self.state.number,
+            self.state.source_epoch,
         )
 
     @property
@@ -276,6 +282,11 @@ class StreamSession:
             fault=self.source_fault,
             patience_s=STALE_S if stream.next_sample else STARTING_S,
         )
+
+    def on_answered(self, now: float) -> None:
+        """Let the source count as waiting until ``now``, where its answer took long."""
+        if now - self.arrived_at >= _LATE_S:
+            self.waited_at = now
 
     def end_source_alarm(self) -> list[Alert]:
         """Return the alerts that end what `watch_source` began: the stream is removed."""

@@ -36,7 +36,7 @@ from pipeline.signal.segmenter import Segmenter
 from pipeline.signal.segmenter_state import SegmenterState
 from pipeline.signal.source_clock import SourceClock, SourceClockState
 from pipeline.stream.beat_queue import BeatQueue
-from pipeline.stream.beat_report import BeatReport, report_of
+from pipeline.stream.beat_report import BeatReport, event_utc
 from pipeline.stream.completed import Change, beats_of, in_order, measure
 from pipeline.stream.counters import Counters, counted
 from pipeline.stream.stream_state import StreamState

@@ -93,46 +93,4 @@ def _decoded(
             f"signal file {quoted(header.path.parent / file)} cannot be decoded "
             f"({quoted(error)}); fetch the record again"
         ) from None
-
-
-def _columns(
-    header: RecordHeader, signals: Sequence[SignalHeader], wanted: list[int], begin: int, end: int
-) -> list[NDArray[np.int64]]:
-    """Return the ADC values of the ``wanted`` signals of one file in a format of `DECODED`."""
-    first, widths = signals[0], [signal.samples_per_frame for signal in signals]
-    path = header.path.parent.resolve() / first.file
-    values = stored_values(path, first.format, first.byte_offset, sum(widths), begin, end)
-    columns = [sum(widths[:n]) for n in wanted]
-    return [
-        values[:, at : at + widths[n]].reshape(-1) for n, at in zip(wanted, columns, strict=True)
-    ]
-
-
-def _by_wfdb(
-    header: RecordHeader, signals: Sequence[SignalHeader], wanted: list[int], begin: int, end: int
-) -> list[NDArray[np.int64]]:
-    """Return the ADC values of the ``wanted`` signals of one file in any format."""
-    # wfdb.rdrecord would parse the header again, by other rules than those that checked it. This
-    # is the function that it calls afterwards; a test compares the result with rdrecord's.
-    with wfdb_library() as wfdb:
-        read_segment = wfdb.io._signal._rd_segment
-
-    nothing = [0] * len(signals)
-    ascending = sorted(set(wanted))  # the order in which wfdb returns them
-    values = read_segment(
-        file_name=[s.file for s in signals],
-        dir_name=str(header.path.parent.resolve()),
-        pn_dir=None,
-        fmt=[s.format for s in signals],
-        n_sig=len(signals),
-        sig_len=header.frames,
-        byte_offset=[s.byte_offset for s in signals],
-        samps_per_frame=[s.samples_per_frame for s in signals],
-        skew=nothing,
-        init_value=nothing,
-        sampfrom=begin,
-        sampto=end,
-        channels=ascending,
-        ignore_skew=True,
-    )
-    return [np.asarray(values[ascending.index(n)], dtype=np.int64) for n in wanted]
+    return [np.asarray(values[ascending.index(index)], dtype=np.int64) for index in wanted]

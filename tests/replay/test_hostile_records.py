@@ -243,7 +243,7 @@ def test_any_bytes_are_flac_or_none(head: bytes, size: int) -> None:
         b"fLaC\x80\x00\x00\x22" + head + b"\xff\xf8",
     ):
         info = stream_info(start, max(size, len(start)))
-        assert info is None or info.most_samples <= max(size, len(start)) * 6554
+        assert info is None or info.max_samples <= max(size, len(start)) * 6554
 
 
 # --- the choice ------------------------------------------------------------------------------

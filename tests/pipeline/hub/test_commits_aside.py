@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.client import Subscriber
+from pipeline.hub import outbox
 from pipeline.hub.gathering import GATHER_S
 from pipeline.log.links import read_published
 from pipeline.log.store import AlertLog
@@ -87,8 +88,9 @@ class Held(Ward):
 
 
 @pytest.fixture
-def held(tmp_path: Path) -> Iterator[Held]:
-    """Many streams whose commits a test may hold."""
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    """Many streams whose commits a test may hold, for however many turns."""
+    monkeypatch.setattr(outbox, "_PATIENCE_S", 1e6)
     with hub_by_hand(tmp_path / "log") as one:
         one.stop_clock()
         ward = Held(one)
@@ -226,3 +228,25 @@ def test_a_hub_that_dies_in_the_thread_loses_and_repeats_nothing(
         history.check(expected)
     finally:
         hub.kill()
+
+
+def test_a_disk_that_takes_too_long_stops_the_hub_and_silences_no_source(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks misses its heartbeat; sources without an answer could not send meanwhile."""
+    held.begin_commit(2)
+    monkeypatch.setattr(outbox, "_PATIENCE_S", 1.0)
+    held.one.later_s += 1.0
+    standing = threading.Thread(target=held.turn)
+    standing.start()
+    standing.join(0.3)
+    assert standing.is_alive()
+
+    held.one.later_s += 4.0
+    held.disk.release()
+    standing.join()
+    until(lambda: held.listen() or held.all_written(2))
+    for _ in range(5):
+        held.one.later_s += 0.1
+        held.listen()
+    assert [one.kind for one in held.received if isinstance(one, Alert)] == []

@@ -22,7 +22,7 @@ from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import InputError, LogError
 from pipeline.log.forget import NOTHING, StreamEraser, without_stream
 from pipeline.log.reader import LogReader
-from pipeline.log.store import AlertLog, Commit
+from pipeline.log.store import STRIP_LEVEL, AlertLog, Commit
 from pipeline.log.tombstones import FORGOTTEN, RECORD, record, tombstone
 from pipeline.log.verify import Verification, verify
 from pipeline.schema.messages import (
@@ -131,7 +131,8 @@ def all_bytes(path: Path) -> bytes:
 
 def traces(stream: str) -> list[bytes]:
     """Return bytes by which a stream can be recognised."""
-    strips = [zlib.compress(encode_json(strip_of(stream, n)))[8:40] for n in range(1, 7)]
+    bodies = [encode_json(strip_of(stream, n)) for n in range(1, 7)]
+    strips = [zlib.compress(body, STRIP_LEVEL)[8:40] for body in bodies]
     return [stream.encode(), f"state 1 of {stream}".encode(), *strips]
 
 

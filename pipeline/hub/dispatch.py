@@ -25,6 +25,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.constants import MEASURES, WINDOW_SAMPLES
 from pipeline.errors import ConfigError, WireError
 from pipeline.schema.messages import MAX_BATCH, NO_MEASURES, Ready, ScoreRequest, WindowId
 from pipeline.scoring.lead_measures import second_rows
@@ -275,8 +276,8 @@ class Dispatcher:
             second = second_rows([row.second for row in rows])
             request = ScoreRequest(
                 ids=ids,
-                windows=np.concatenate([row.window for row in rows]).reshape(len(rows), -1),
-                measures=np.concatenate([row.measures for row in rows]).reshape(len(rows), -1),
+                windows=np.concatenate([row.window for row in rows]).reshape(-1, WINDOW_SAMPLES),
+                measures=np.concatenate([row.measures for row in rows]).reshape(-1, MEASURES),
                 second=NO_MEASURES if second is None else second,
             )
             requests.append((scorer, request))

@@ -338,9 +338,7 @@ class Sources:
                 if self._admission.holds(name, now):
                     held.append(one)
                     continue
-                if (session := self._streams.sessions.get(name)) is not None:
-                    session.on_answered(now)
-                if one.taken:
+                if one.taken:  # nothing of a message that repeats another
                     self._admission.on_answered(name, one.taken)
             if one.bundled:  # the last answer of a kind stands for those before it
                 together.setdefault(one.peer, {})[name, one.asks, one.missing] = one

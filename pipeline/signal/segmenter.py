@@ -351,7 +351,7 @@ class Segmenter:
             WINDOW_AFTER_R - 1, expected - 1, origin, rate.step, rate.per, rate.half, last_r,
             last_run, work.runs, begin, SAMPLING_RATE_HZ, closed, waiting, positions, rr_s,
         )  # fmt: skip
-        counters[PENDING] = 0 if closed else some - b
+        self.state.keep_pending(0 if closed else some - b)
         if not b:
             return self._no_beats
         r_samples, samples, ready = positions[:, :b]

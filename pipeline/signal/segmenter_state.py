@@ -107,6 +107,16 @@ class SegmenterState(State):
             and ((beats[:, LEAD] >= 0) & (beats[:, LEAD] < len(self.leads))).all()
         )
 
+    def keep_pending(self, beats: int) -> None:
+        """Record how many ``beats`` wait for their windows.
+
+        Raises:
+            SnapshotError: more than any stream can have: the state was never that of one.
+        """
+        if beats > PENDING_BEATS:
+            raise SnapshotError(f"state in which {beats} beats wait for their windows")
+        self.counters[PENDING] = beats
+
     def begin_segment(self, rate: Resampling, first_sample: int, *, after_gap: bool) -> None:
         """Put everything at rest but what was learned of the patient.
 

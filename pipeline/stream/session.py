@@ -22,9 +22,6 @@ from pipeline.stream.stream import Stream
 from pipeline.stream.stream_state import StreamState
 from pipeline.stream.strips import Strip, StripRecorder, StripRecorderState
 
-_LATE_S: Final = 0.5
-"""A source whose answer takes longer may have had no credit to send more."""
-
 _LONGEST_STRIP: Final = 3_600
 _LATENCIES: Final = 500
 """This many beats are enough for the 99th percentile of their latencies."""
@@ -282,11 +279,6 @@ class StreamSession:
             fault=self.source_fault,
             patience_s=STALE_S if stream.next_sample else STARTING_S,
         )
-
-    def on_answered(self, now: float) -> None:
-        """Let the source count as waiting until ``now``, where its answer took long."""
-        if now - self.arrived_at >= _LATE_S:
-            self.waited_at = now
 
     def end_source_alarm(self) -> list[Alert]:
         """Return the alerts that end what `watch_source` began: the stream is removed."""

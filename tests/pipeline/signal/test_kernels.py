@@ -11,6 +11,7 @@ from numba import config
 from numba.core.errors import NumbaError
 from numba.core.registry import CPUDispatcher
 
+from pipeline.errors import SnapshotError
 from pipeline.schema import messages
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
@@ -25,11 +26,13 @@ from pipeline.signal.kernels.sections import (
     median,
     value_range,
 )
+from pipeline.signal.kernels.windows import FIRST_R
 from pipeline.signal.leads.lead_state import WATCH
 from pipeline.signal.quality import Reason, pacing_spikes
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segment import cut_windows
 from pipeline.signal.segmenter import Segmenter, filter_record
+from pipeline.signal.segmenter_state import PENDING_BEATS, SegmenterState
 from tests.support import reference
 
 seeds = st.integers(0, 2**32 - 1)
@@ -234,3 +237,24 @@ def test_places_side_by_side_are_each_what_it_is_alone(seed: int, begin: int) ->
 
     places = range(begin, begin + 2 * PLACES, 2)
     assert together == max(0.0, *(correlation_with(shape, energy, x, at) for at in places))
+
+
+def test_beats_that_wait_are_written_into_no_more_rows_than_there_are() -> None:
+    """A state that no stream leaves behind, with a beat that holds up all others, is refused."""
+    rows = np.full((PENDING_BEATS + 8, FIRST_R + 1), -1, dtype=np.int64)
+    pending = rows[:PENDING_BEATS]
+    for b in range(PENDING_BEATS - 1):
+        pending[b] = 72 * b + 500
+    found = np.full((5, FIRST_R + 1), 72 * PENDING_BEATS + 500, dtype=np.int64)
+    some = PENDING_BEATS - 1 + len(found)
+
+    complete, _, _ = windows.complete(
+        found, pending, PENDING_BEATS - 1, 400, 179, 179, 10_000, 0, 1, 1, 0, -1, 0,
+        np.zeros(4_000, np.uint8), 0, 360, False,
+        np.empty((some, rows.shape[1]), np.int64), np.empty((3, some), np.int64), np.empty(some),
+    )  # fmt: skip
+
+    assert complete == 0
+    assert (rows[PENDING_BEATS:] == -1).all()
+    with pytest.raises(SnapshotError, match="36 beats wait"):
+        SegmenterState.fresh(0, 1).keep_pending(some)

@@ -68,7 +68,7 @@ def _beside(values: NDArray[np.float32], known: int, middle: float, turned: np.i
     """Return the lower one of the middle of an even number of values, given the higher one.
 
     With ``turned``, all bits set, the higher one, given the lower one. By the order of bits, of
-    which the compiler compares several in a step.
+    which the compiler compares several in a step; the values are finite, and no zero is negative.
     """
     bits = values.view(np.int32)
     limit = np.int32(by_order(np.float32(middle).view(np.int32)) ^ turned)

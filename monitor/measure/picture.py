@@ -62,7 +62,7 @@ class PictureReporter:
     topics: Sequence[str] = ("beat/", "signal/", "window/")
 
     def __init__(self, path: Path, patients: int, at_s: float) -> None:
-        """Draw into ``path`` once the signals of patients have come to ``at_s``."""
+        """Draw into ``path`` once the signals of ``patients`` have come to ``at_s``."""
         self._path, self._patients, self._at_s = path, patients, at_s
         self._dashboard = DashboardState(time.monotonic())
         self._times_s: dict[str, float] = {}

@@ -43,6 +43,9 @@ _BEGUN_A_TURN: Final = 16
 _KEPT_S: Final = 10.0
 """For so long a source that is connected may be silent until another may begin its stream."""
 
+_LATE_S: Final = 0.5
+"""A source that waits longer for an answer may have no credit to send more: it is not silent."""
+
 _UNREAD_S: Final = 10.0
 """A hub that has not read all that came for so long takes for silent who may not be."""
 
@@ -53,6 +56,7 @@ class _Unanswered(NamedTuple):
     peer: Peer
     stream: str
     session: str
+    arrived_at: float
     number: int
     """0 for a question."""
     bundled: bool
@@ -60,9 +64,9 @@ class _Unanswered(NamedTuple):
     missing: bool = False
     """Whether it was not taken, for one before it has not arrived."""
     asks: bool = False
-    """Whether it is a question,"""
+    """Whether it is a question."""
     resume: bool = False
-    """of a source that goes on for another."""
+    """Whether it is that of a source that goes on for another."""
     taken: int = 0
     """Credit that is given back with the answer."""
 
@@ -191,7 +195,7 @@ class Sources:
             return
         asks, resume = isinstance(message, Hello), isinstance(message, Hello) and message.resume
         number = 0 if isinstance(message, Hello) else message.number
-        facts = peer, message.stream, message.session, number, bundled, missing, asks, resume
+        facts = peer, message.stream, message.session, now, number, bundled, missing, asks, resume
         self._unanswered.append(_Unanswered(*facts, taken=taken))
 
     def _gather_rows(self, peer: Peer, chunks: ChunkRows, now: float) -> None:
@@ -249,14 +253,14 @@ class Sources:
         ends, arrivals = gathered.parts
         if ends:
             self._streams.sessions[name].have_arrived(ends, arrivals)
-        self._apply(chunk, gathered.arrived_at)
+        self._apply(chunk, arrived_at := gathered.arrived_at)
         taken = self._admission.on_taken(name, chunk.fs_hz, gathered.lengths)
         if bundled:  # one answer stands for all
-            one = _Unanswered(peer, name, chunk.session, chunk.number, True, taken=sum(taken))
-            self._unanswered.append(one)
+            facts = peer, name, chunk.session, arrived_at, chunk.number, True
+            self._unanswered.append(_Unanswered(*facts, taken=sum(taken)))
         else:
             self._unanswered += [
-                _Unanswered(peer, name, chunk.session, number, False, taken=one)
+                _Unanswered(peer, name, chunk.session, arrived_at, number, False, taken=one)
                 for number, one in zip(gathered.numbers, taken, strict=True)
             ]
 
@@ -330,7 +334,7 @@ class Sources:
 
     def answer(self, now: float, count: int) -> None:
         """Say what is in the log by now to the first ``count``, but to those that are to wait."""
-        held = []
+        held, known = [], self._streams.sessions
         together: dict[Peer, dict[tuple[str, bool, bool], _Unanswered]] = {}
         for one in self._unanswered[:count]:
             name = one.stream
@@ -338,8 +342,10 @@ class Sources:
                 if self._admission.holds(name, now):
                     held.append(one)
                     continue
-                if one.taken:  # nothing of a message that repeats another
+                if one.taken:
                     self._admission.on_answered(name, one.taken)
+                if now - one.arrived_at >= _LATE_S and (session := known.get(name)) is not None:
+                    session.waited_at = now
             if one.bundled:  # the last answer of a kind stands for those before it
                 together.setdefault(one.peer, {})[name, one.asks, one.missing] = one
             else:

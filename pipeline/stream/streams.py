@@ -212,7 +212,7 @@ class Streams:
         if session is None or session.state.ending:
             return False
         other = source_session != session.state.source_session
-        return other and now - session.arrived_at < silent_s
+        return other and now - max(session.arrived_at, session.waited_at) < silent_s
 
     def _removal(self, now: float) -> list[Event]:
         """Return the removal of a stream, where there are too many for another one.

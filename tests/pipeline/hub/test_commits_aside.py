@@ -230,19 +230,23 @@ def test_a_hub_that_dies_in_the_thread_loses_and_repeats_nothing(
         hub.kill()
 
 
-def test_a_disk_that_takes_too_long_stops_the_hub(
+def test_a_disk_that_takes_too_long_stops_the_hub_and_silences_no_source(
     held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever looks misses its heartbeat."""
+    """Whoever looks misses its heartbeat; sources without an answer could not send meanwhile."""
     held.begin_commit(2)
     monkeypatch.setattr(outbox, "_PATIENCE_S", 1.0)
     held.one.later_s += 1.0
-    standing = threading.Thread(target=held.turn)
-    standing.start()
-    standing.join(0.3)
-    assert standing.is_alive()
+    stopped = threading.Thread(target=held.turn)
+    stopped.start()
+    stopped.join(0.3)
+    assert stopped.is_alive()
 
     held.one.later_s += 4.0
     held.disk.release()
-    standing.join()
+    stopped.join()
     until(lambda: held.listen() or held.all_written(2))
+    for _ in range(5):
+        held.one.later_s += 0.1
+        held.listen()
+    assert [one.kind for one in held.received if isinstance(one, Alert)] == []

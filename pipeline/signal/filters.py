@@ -62,12 +62,6 @@ class Resampling(NamedTuple):
         whole, rest = divmod(k, self.per)
         return whole * self.step + (2 * rest * self.step + self.per) // (2 * self.per)
 
-    def needed(self, k: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the last input index that output indices int64[n] depend on."""
-        whole, rest = np.divmod(k, self.per)
-        last: NDArray[np.int64] = whole * self.step + rest * self.step // self.per + self.half
-        return last
-
 
 @cache  # for all streams of a rate: they are a hundredth of the memory of one
 def resampling(fs_hz: float) -> Resampling:

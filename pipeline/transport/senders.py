@@ -24,10 +24,6 @@ class Senders:
         self._looked_at: dict[str, float] = {}
         """When it was last looked whether a peer is there."""
 
-    def of(self, stream: str) -> Peer | None:
-        """Return who sent a stream last; None if nobody did."""
-        return self._peers.get(stream)
-
     def remember(self, stream: str, peer: Peer, streams: Collection[str]) -> None:
         """Record who sent a stream last; only those of known ``streams`` are kept for long."""
         self._peers[stream] = peer

@@ -217,8 +217,7 @@ def test_what_is_too_much_for_one_turn_is_read_in_the_next(
 ) -> None:
     """At once, though samples are read only from time to time: else a hub would fall behind."""
     hub = ward.one.hub
-    peer = hub._sources._senders.of(NAMES[0])
-    assert peer is not None
+    peer = hub._sources._senders._peers[NAMES[0]]
     frames = [
         (peer, encode_columns([short(name, number) for name in NAMES])) for number in range(2, 9)
     ]

@@ -145,9 +145,7 @@ def test_positions_are_exact(fs: float, k: int) -> None:
     exact = Fraction(rate.step, rate.per) * k
 
     nearest = int(rate.to_source(np.array([k]))[0])
-    needed = int(rate.needed(np.array([k]))[0])
 
     assert abs(Fraction(nearest) - exact) <= Fraction(1, 2)
-    assert needed == exact.__floor__() + rate.half
     assert rate.first_at(nearest) - 1 < Fraction(nearest) / Fraction(rate.step, rate.per)
     assert abs(rate.step / rate.per * 360 - fs) <= 1e-4  # as `resampling` states it

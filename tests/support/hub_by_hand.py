@@ -1,10 +1,10 @@
 """A hub whose loop and clock a test moves by hand, and which dies when the test says so."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,10 +12,12 @@ from numpy.typing import ArrayLike
 from pipeline.errors import EndpointError
 from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
-from pipeline.schema.messages import Accepted, Chunk, Message, decode, encode
+from pipeline.schema.messages import Accepted, Chunk, End, Hello, Message, decode, encode
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Dealer, wait
 from tests.support.running import CONFIG, DEADLINE_S, SUPERVISOR
+
+_Answer = TypeVar("_Answer", bytes, Accepted)
 
 
 class HubByHand:
@@ -64,25 +66,40 @@ class HubByHand:
 
     def ask(self, client: Dealer, frame: bytes) -> bytes:
         """Send a frame, and return the last frame that comes back."""
+        return self._asked(client, frame, lambda frames: frames)[-1]
+
+    def request(self, client: Dealer, message: Message) -> Any:
+        """Send a message, and return the answer."""
+        return decode(self.ask(client, encode(message)))
+
+    def accepted(self, client: Dealer, message: Hello | Chunk | End) -> Accepted:
+        """Send a message that the hub has to take, and return the answer to it.
+
+        Answers to messages before it, which may still be under way, are passed over.
+        """
+        number = 0 if isinstance(message, Hello) else message.number
+
+        def own(frames: list[bytes]) -> list[Accepted]:
+            answers = [decode(frame) for frame in frames]
+            accepted = [answer for answer in answers if isinstance(answer, Accepted)]
+            assert accepted == answers, answers
+            return [one for one in accepted if (one.stream, one.number) == (message.stream, number)]
+
+        return self._asked(client, encode(message), own)[-1]
+
+    def _asked(
+        self, client: Dealer, frame: bytes, answers_in: Callable[[list[bytes]], list[_Answer]]
+    ) -> list[_Answer]:
+        """Send a frame, and return the answers to it, once there are any."""
         deadline = time.monotonic() + DEADLINE_S
         while not client.send(frame):
             wait([client], 0.01)
             assert time.monotonic() < deadline
         while time.monotonic() < deadline:
             self.hub.turn()
-            if answers := list(client.receive()):
-                return answers[-1]
+            if answers := answers_in(list(client.receive())):
+                return answers
         raise AssertionError("no answer")
-
-    def request(self, client: Dealer, message: Message) -> Any:
-        """Send a message, and return the answer."""
-        return decode(self.ask(client, encode(message)))
-
-    def accepted(self, client: Dealer, message: Message) -> Accepted:
-        """Send a message that the hub has to take."""
-        answer = self.request(client, message)
-        assert isinstance(answer, Accepted), answer
-        return answer
 
     def killed(self) -> None:
         """End as by kill -9: nothing more is written."""

@@ -7,6 +7,8 @@ import sqlite3
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Final
 
 from pipeline.log.commit import Commit
 from pipeline.log.schema import (
@@ -19,6 +21,15 @@ from pipeline.log.schema import (
 )
 from pipeline.schema.alert import link_text, numbered, published
 from pipeline.schema.public import Alert, PublishedAlert, encode_json
+
+_MOST_ROWS: Final = 128
+"""Of one statement: some builds of SQLite take no more than 999 values."""
+
+_REMOVE_ACTIVE: Final = (
+    "WITH over(stream, episode) AS ({}) DELETE FROM standing WHERE rowid IN"
+    " (SELECT standing.rowid FROM over JOIN standing USING (stream, episode))"
+)
+"""By the index: ``(stream, episode) IN ({})`` would go through the whole table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,18 +65,13 @@ def write_commit(db: sqlite3.Connection, commit: Commit, end: Written) -> Writte
     held += sum(len(row[-1]) + ROW_BYTES for row in trends)
     after = meta.changed(last_seq=meta.last_seq + len(rows), chain=link, bytes_held=held)
     last_entry = end.last_entry + len(commit.entries)
-    if rows:
-        db.executemany("INSERT INTO alert VALUES (?, ?, ?, ?, ?)", rows)
-    if trends:
-        db.executemany("INSERT INTO trend VALUES (?, ?, ?, ?, ?)", trends)
+    _in_bulk(db, "INSERT INTO alert {}", rows)
+    _in_bulk(db, "INSERT INTO trend {}", trends)
     if rows or trends:
         write_meta(db, after)
-    for alert, (_, _, crc32, body, _) in zip(logged, rows, strict=True):
-        _update_active(db, alert, crc32, body)
-    db.executemany(
-        "INSERT INTO journal VALUES (?, ?, ?)",
-        ((n, checksum(n, e), e) for n, e in enumerate(commit.entries, end.last_entry + 1)),
-    )
+    _keep_active(db, [(one, row[2], row[3]) for one, row in zip(logged, rows, strict=True)])
+    entries = [(n, checksum(n, e), e) for n, e in enumerate(commit.entries, end.last_entry + 1)]
+    _in_bulk(db, "INSERT INTO journal {}", entries)
     _keep_snapshots(db, commit, last_entry)
     links = [link_text(meta.chain), *(link_text(row[4]) for row in rows)]
     return Written(
@@ -76,27 +82,45 @@ def write_commit(db: sqlite3.Connection, commit: Commit, end: Written) -> Writte
     )
 
 
-def _update_active(db: sqlite3.Connection, alert: Alert, crc32: int, body: bytes) -> None:
-    if not alert.episode:
-        return
-    alarm = (alert.stream, alert.episode)
-    if alert.state == "off":
-        db.execute("DELETE FROM standing WHERE stream = ? AND episode = ?", alarm)
-    else:
-        db.execute(
-            "INSERT OR REPLACE INTO standing VALUES (?, ?, ?, ?, ?)",
-            (*alarm, alert.seq, crc32, body),
-        )
+def _keep_active(db: sqlite3.Connection, alerts: Sequence[tuple[Alert, int, bytes]]) -> None:
+    """Bring the active alarms to where they are after alerts, given with checksum and body."""
+    latest = {
+        (alert.stream, alert.episode): (alert.state, alert.seq, crc32, body)
+        for alert, crc32, body in alerts
+        if alert.episode
+    }
+    over = [alarm for alarm, (state, *_) in latest.items() if state == "off"]
+    active = [(*alarm, *row) for alarm, (state, *row) in latest.items() if state != "off"]
+    _in_bulk(db, _REMOVE_ACTIVE, over)
+    _in_bulk(db, "INSERT OR REPLACE INTO standing {}", active)
 
 
 def _keep_snapshots(db: sqlite3.Connection, commit: Commit, last_entry: int) -> None:
-    db.executemany(
-        "DELETE FROM snapshot WHERE stream = ?", ((stream,) for stream in commit.removed)
-    )
-    for stream, body in commit.snapshots.items():
+    _in_bulk(db, "DELETE FROM snapshot WHERE stream IN ({})", [(name,) for name in commit.removed])
+    for stream, body in commit.snapshots.items():  # values so long take longer together
         db.execute(
             "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)",
             (stream, last_entry, checksum(f"{last_entry} {stream}", body), body),
         )
     if commit.entries_needed_from is not None:
         db.execute("DELETE FROM journal WHERE n < ?", (commit.entries_needed_from,))
+
+
+def _in_bulk(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Execute a statement, in which ``{}`` stands for rows of values, for all ``rows``.
+
+    At each statement the interpreter is released and must be had back, so there are few: of as many
+    rows as a power of two, that they are compiled once.
+    """
+    done = 0
+    while left := len(rows) - done:
+        count = min(_MOST_ROWS, 1 << left.bit_length() - 1)
+        values = [value for row in rows[done : done + count] for value in row]
+        db.execute(statement.format(_values(count, len(rows[0]))), values)
+        done += count
+
+
+@cache
+def _values(rows: int, columns: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"VALUES {', '.join([row] * rows)}"

@@ -9,23 +9,11 @@ import pytest
 from pipeline.errors import LogError
 from pipeline.log.links import read_published
 from pipeline.log.store import AlertLog, Commit
+from pipeline.log.verify import verify
 from pipeline.schema.alert import numbered
-from pipeline.schema.public import Alert
 from tests.support.held_disk import HeldDisk
+from tests.support.logs import alert
 from tests.support.running import DEADLINE_S
-
-
-def alert(sample: int) -> Alert:
-    """Return an alert without a place in a log."""
-    return Alert(
-        stream="100",
-        kind="anomalous_beat",
-        category="physiological",
-        priority="low",
-        sample=sample,
-        time_s=sample / 360,
-        reason="31 % premature",
-    )
 
 
 def test_numbers_are_contiguous_across_batches_and_reopening(tmp_path: Path) -> None:
@@ -157,6 +145,32 @@ def test_entries_no_longer_needed_are_dropped_and_their_numbers_never_reused(
         assert log.snapshots() == {}
         log.forget_streams()
         assert log.entries() == []
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 127, 128, 129, 300])
+def test_a_commit_of_any_length_is_there_whole_and_takes_few_statements(
+    tmp_path: Path, rows: int
+) -> None:
+    """As if each of its rows had been a commit of its own, active alarms included."""
+    alerts = [
+        alert(n, episode=f"e-{n % 40}" if n % 3 else "", state=("on", "ack", "off")[n % 4 % 3])
+        for n in range(rows)
+    ]
+    entries = [b"entry %d" % n for n in range(rows)]
+    statements: list[str] = []
+    with AlertLog(tmp_path / "together") as log, AlertLog(tmp_path / "each") as each:
+        log._db.set_trace_callback(statements.append)
+        logged = log.commit(Commit(alerts=alerts, entries=entries))
+        log._db.set_trace_callback(None)
+        for one, entry in zip(alerts, entries, strict=True):
+            each.commit(Commit(alerts=[one], entries=[entry]))
+        assert read_published(log, 1, 1_000) == logged
+        assert log.entries() == each.entries() == list(enumerate(entries, 1))
+        expected = [numbered(one, log.log_id, one.seq) for one in each.active_alarms()]
+        assert log.active_alarms() == expected
+        assert log.bytes_held == each.bytes_held
+    assert len(statements) < 30
+    assert verify(tmp_path / "together").damage == []
 
 
 def test_a_commit_that_waits_in_a_thread_counts_once_it_is_durable(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ behind slows a replay down instead of dropping samples. One transaction holds ev
 happened in one turn: the events (`pipeline.hub.journal`) and the alerts that follow from them. Only
 then are the sources answered and the alerts published. So a hub that is killed at any moment
 continues where its log ends: what is not in the log was never acknowledged, and is sent again.
-Where many streams are live, a thread of the log waits for the disk, and the loop goes on meanwhile.
+Where many streams are live, a thread of the log writes it, and the loop goes on meanwhile.
 
 Whatever arrives is hostile until decoded: a frame that is no message, or contradicts its stream, is
 counted in ``rejected_frames`` and ignored. Not thread-safe; `Hub.run` ends when ``stop`` says so.

@@ -153,7 +153,7 @@ class Journal:
         trends: Sequence[Trend],
         on_end: Callable[[], None],
     ) -> None:
-        """Begin to write what waits now; ``on_end`` is called in a thread when `ended` has more.
+        """Let a thread write what waits now; it calls ``on_end`` when `ended` has more.
 
         Raises:
             LogError: nothing was written; the same will be tried with the next commit.

@@ -5,7 +5,7 @@ only once it is in the log. One that waits is published at once as not recorded,
 for a full disk must not keep an alarm from whoever looks. It is published again, with its number,
 when the log has it.
 
-A commit may wait for the disk in a thread. Until that has ended, nothing of it is published, and
+A thread may write a commit. Until that has ended, nothing of it is published, and
 all that comes meanwhile waits for the next one. Not thread-safe: runs in the hub's loop.
 """
 
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 _LOG_RETRY_S: Final = 1.0
 
 _PATIENCE_S: Final = 1.0
-"""A commit that waits longer for the disk is no slow one: nothing may seem well meanwhile."""
+"""A commit that takes longer is no slow one: nothing may seem well meanwhile."""
 
 _CHECK_S: Final = 0.5
 """A log that was removed is noticed within this time, whether or not anything is to be written."""
@@ -119,8 +119,8 @@ class Outbox:
         """Commit what waits, here and in the journal, then publish the alerts; return them.
 
         On a fault, or within a second after one, it returns nothing and everything stays pending.
-        With ``wakeup`` the disk is waited for in a thread, which ends with a call of it: None is
-        returned, and `committed` has the alerts. What is added meanwhile waits for the next commit.
+        With ``wakeup`` a thread writes it, which ends with a call of that: None is returned, and
+        `committed` has the alerts. What is added meanwhile waits for the next commit.
         """
         now = self._clock()
         self._begun = len(self._pending), len(self._trends)

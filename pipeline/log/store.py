@@ -10,16 +10,16 @@ Beside the alerts the log keeps the strips of signal around them; the active ala
 knows after a restart which alarms are not acknowledged yet; and the journal and the snapshots from
 which a hub that was killed continues (`pipeline.hub.journal`); and the trends of each minute.
 
-Not thread-safe, though `AlertLog.begin` waits for the disk in a thread of its own: one writer, the
-hub, which holds a lock on a file beside the log. Readers elsewhere
-(`pipeline.log.reader`) may open the log at any time. `pipeline.log.maintenance` decides what is
-removed, and when.
+Not thread-safe, though `AlertLog.begin` writes in a thread of its own: one writer, the hub, which
+holds a lock on a file beside the log. Readers elsewhere (`pipeline.log.reader`) may open the log at
+any time. `pipeline.log.maintenance` decides what is removed, and when.
 """
 
 import sqlite3
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -108,8 +108,8 @@ class AlertLog(LogTransactions):
             raise
         self._file.note_wal()
         self.version = meta.version
-        self._last = self._begun = Written(meta=meta, last_entry=newest[0], last_trend=newest[1])
-        """Where the log ends by the last commit that is durable, and by the one that was begun."""
+        self._last = Written(meta=meta, last_entry=newest[0], last_trend=newest[1])
+        """Where the log ends by the last commit that is durable."""
 
     @property
     def log_id(self) -> str:
@@ -172,21 +172,20 @@ class AlertLog(LogTransactions):
         Raises:
             LogError: nothing was written; the log stays usable.
         """
-        written = self._written(commit)
-        self._end()
-        return self._accept(written)
+        self._check_writable()
+        return self._accept(self._write(commit))
 
     def begin(self, commit: Commit, on_end: Callable[[], None]) -> None:
-        """Write a commit as `commit` does, but wait for the disk in a thread.
+        """Write a commit as `commit` does, but in a thread; nothing of it may change meanwhile.
 
         ``on_end`` is called there once it is durable, or has failed; `ended` says which. Until that
         was asked nothing else may be written, and what is read waits.
 
         Raises:
-            LogError: nothing was written; the log stays usable.
+            LogError: nothing was written, for the files are not those at their paths.
         """
-        self._begun = self._written(commit)
-        self._end_in_thread(on_end)
+        self._check_writable()
+        self._in_thread(partial(self._write, commit), on_end)
 
     def ended(self, *, must_wait: bool = False) -> list[PublishedAlert] | None:
         """Return what `commit` would, for the commit that was begun; None while it goes on.
@@ -196,12 +195,11 @@ class AlertLog(LogTransactions):
         Raises:
             LogError: nothing was written; the log stays usable.
         """
-        return self._accept(self._begun) if self._ended(must_wait=must_wait) else None
+        written = self._written(must_wait=must_wait)
+        return None if written is None else self._accept(written)
 
-    def _written(self, commit: Commit) -> Written:
-        """Write a commit into a transaction that `_end` ends."""
-        with self._rolled_back_on_failure():
-            self._db.execute("BEGIN IMMEDIATE")
+    def _write(self, commit: Commit) -> Written:
+        with self._commit_or_rollback():
             return write_commit(self._db, commit, self._last)
 
     def _accept(self, written: Written) -> list[PublishedAlert]:

@@ -1,8 +1,8 @@
-"""The connection of a log's writer: one transaction at a time, whose end may wait in a thread.
+"""The connection of a log's writer: one transaction at a time, in the loop or in a thread.
 
-Only COMMIT waits for the disk, and it is one step of SQLite: a thread that runs it alone leaves the
-interpreter to the loop for all that time. While it runs nothing else uses the connection: what is
-read waits for it, and nothing may be written.
+COMMIT waits for the disk, and long values are written, compressed and summed up without the
+interpreter: a thread leaves it to the loop for most of the time that a transaction takes. Meanwhile
+nothing else uses the connection: what is read waits, and nothing may be written.
 """
 
 import sqlite3
@@ -16,6 +16,7 @@ from pipeline.log.faults import write_fault
 from pipeline.log.lock import LogFile, LogLock
 from pipeline.log.reader import LogQueries
 from pipeline.log.schema import UNREADABLE
+from pipeline.log.writing import Written
 
 
 class LogTransactions(LogQueries):
@@ -28,72 +29,64 @@ class LogTransactions(LogQueries):
         self._lost = ""
         """What became of its files at their paths, as of the last look; empty for nothing."""
         self._thread: ThreadPoolExecutor | None = None
-        self._ending: Future[None] | None = None
-        """The end of the transaction that a thread ends."""
+        self._under_way: Future[Written] | None = None
+        """What a thread writes."""
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Commit what is done inside, or roll it back and raise `LogError`."""
-        with self._rolled_back_on_failure():
-            self._db.execute("BEGIN IMMEDIATE")
+        """Commit what is done inside, durably, or roll it back and raise `LogError`."""
+        self._check_writable()
+        with self._commit_or_rollback():
             yield
-        self._end()
+
+    def _check_writable(self) -> None:
+        """Raise `LogError` where the files are not those at their paths, as `check` does."""
+        assert self._under_way is None, "a commit is under way"
+        self.check()
 
     @contextmanager
-    def _rolled_back_on_failure(self) -> Iterator[None]:
-        """Raise `LogError` for what fails inside; nothing of the transaction remains then."""
-        assert self._ending is None, "a commit is under way"
-        self.check()
+    def _commit_or_rollback(self) -> Iterator[None]:
+        """Do what `_transaction` does after `_check_writable`; may run in the thread."""
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
-        except UNREADABLE as error:
-            raise self._failed(error) from None
-
-    def _end(self) -> None:
-        """End the transaction, durably; the only step that waits for the disk."""
-        try:
             self._db.execute("COMMIT")
         except UNREADABLE as error:
-            raise self._failed(error) from None
+            with suppress(sqlite3.Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            raise LogError(write_fault(self.path, error)) from None
 
-    def _failed(self, error: Exception) -> LogError:
-        with suppress(sqlite3.Error):
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-        return LogError(write_fault(self.path, error))
-
-    def _end_in_thread(self, on_end: Callable[[], None]) -> None:
-        """End the transaction in a thread, which calls ``on_end``; `_ended` has the result."""
+    def _in_thread(self, write: Callable[[], Written], on_end: Callable[[], None]) -> None:
+        """Call ``write`` in a thread, and ``on_end`` there after it; `_written` has the result."""
         try:
             self._thread = self._thread or ThreadPoolExecutor(1, "commit")
-            self._ending = self._thread.submit(self._end)
+            self._under_way = self._thread.submit(write)
         except RuntimeError:  # no thread can be started
-            self._thread, self._ending = None, Future()
+            self._thread, self._under_way = None, Future()
             try:
-                self._end()
+                self._under_way.set_result(write())
             except LogError as error:
-                self._ending.set_exception(error)
-            else:
-                self._ending.set_result(None)
-        self._ending.add_done_callback(lambda _: on_end())
+                self._under_way.set_exception(error)
+        self._under_way.add_done_callback(lambda _: on_end())
 
-    def _ended(self, *, must_wait: bool) -> bool:
-        """Return whether the transaction has ended in the thread; raise `LogError` as `_end` does.
+    def _written(self, *, must_wait: bool) -> Written | None:
+        """Return the result of what the thread was given; None while it goes on.
 
-        It is open to the next one then. With ``must_wait`` it is waited for.
+        The log is open to the next one then. With ``must_wait`` it is waited for. Raises what
+        ``write`` raised.
         """
-        assert self._ending is not None
-        if not (must_wait or self._ending.done()):
-            return False
+        assert self._under_way is not None
+        if not (must_wait or self._under_way.done()):
+            return None
         self._settle()
-        ending, self._ending = self._ending, None
-        ending.result()
-        return True
+        under_way, self._under_way = self._under_way, None
+        return under_way.result()
 
     def _settle(self) -> None:
         """Wait until no thread uses the connection."""
-        if self._ending is not None:
-            wait([self._ending])
+        if self._under_way is not None:
+            wait([self._under_way])
 
     def _stop_thread(self) -> None:
         self._settle()

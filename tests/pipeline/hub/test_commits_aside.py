@@ -1,4 +1,4 @@
-"""A commit of many live streams waits for the disk in a thread, and the hub goes on reading.
+"""A thread writes a commit of many live streams, and the hub goes on reading.
 
 Whatever it reads meanwhile, and whatever else happens, nothing is acknowledged, answered or
 published before the transaction that holds it is durable.

@@ -223,6 +223,24 @@ def test_a_commit_that_fails_in_a_thread_wrote_nothing(tmp_path: Path) -> None:
         assert [one.seq for one in log.append([alert(2)])] == [1]
 
 
+def test_rows_that_a_thread_cannot_write_are_a_fault_of_that_commit(tmp_path: Path) -> None:
+    """It is begun all the same: its rows are written in the thread, too."""
+    path = tmp_path / "log.sqlite"
+    with AlertLog(path) as log:
+        log._db.execute("PRAGMA busy_timeout = 10")
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        log.begin(Commit(alerts=[alert(1)], entries=[b"a"]), lambda: None)
+        with pytest.raises(LogError, match="another program holds it locked"):
+            log.ended(must_wait=True)
+        other.close()
+        log.begin(Commit(alerts=[alert(2)], entries=[b"b"]), lambda: None)
+        logged = log.ended(must_wait=True)
+        assert logged is not None
+        assert [(one.seq, one.sample) for one in logged] == [(1, 2)]
+        assert log.entries() == [(1, b"b")]
+
+
 def test_where_no_thread_can_be_started_the_commit_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

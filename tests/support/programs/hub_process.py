@@ -20,7 +20,6 @@ from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub
 from pipeline.log import unsaved, writing
 from pipeline.log.store import AlertLog
-from pipeline.log.transactions import LogTransactions
 from pipeline.transport import sockets as transport
 from tests.support.running import CONFIG
 
@@ -28,7 +27,7 @@ POINTS = {
     "commit": (AlertLog, "commit"),
     "within": (writing, "_keep_snapshots"),
     "snapshot": (journal_module, "pack"),
-    "aside": (LogTransactions, "_end"),
+    "aside": (AlertLog, "_write"),
     "strips": (AlertLog, "append_strips"),
     "acknowledge": (transport.Router, "send"),
     "publish": (transport.Publisher, "publish"),

@@ -87,10 +87,15 @@ class Held(Ward):
                 and isinstance(one, Alert)]  # fmt: skip
 
 
-@pytest.fixture
-def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
-    """Many streams whose commits a test may hold, for however many turns."""
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a commit be held for however many turns a slow machine needs."""
     monkeypatch.setattr(outbox, "_PATIENCE_S", 1e6)
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Held]:
+    """Many streams whose commits a test may hold."""
     with hub_by_hand(tmp_path / "log") as one:
         one.stop_clock()
         ward = Held(one)

@@ -57,7 +57,8 @@ def test_death_at_any_point_changes_nothing(
     """Killed three times at one point, the same beats and alerts as never killed."""
     history = History(hub)
     hub.kill()
-    passings = {"strips": 2, "snapshot": 3, "commit": 12, "within": 12}.get(point, 40)
+    few = {"strips": 2, "snapshot": 3, "aside": 6, "commit": 12, "within": 12}
+    passings = few.get(point, 40)
     hub.restart(f"{point}:{when}:{passings}")
     with (
         scorer_of(hub),

@@ -357,8 +357,9 @@ class Hub:
         if self._outbox.waiting or self._control.waits or self._is_due("commit", now, _COMMIT_S):
             self._following = _Following(len(self._sources), len(self._reports), self._end_reached)
             self._end_reached = False
-            many = self._admission.open_streams >= MANY
-            wakeup = self._sockets.wakeup if many else None
+            if self._is_due("strips", now, _WATCH_S * self._share):
+                self._outbox.add_strips(self._streams.take_strips())
+            wakeup = self._sockets.wakeup if self._admission.open_streams >= MANY else None
             self._publish_committed(self._outbox.commit(self._journal, wakeup))
 
     def _publish_committed(self, logged: Sequence[PublishedAlert] | None) -> None:
@@ -373,8 +374,6 @@ class Hub:
             self._status.on_alert(alert)
         self._sources.answer(self._clock(), following.answers)
         self._control.reply(logged, self._outbox.take_new(), self._outbox.unwritable)
-        if self._is_due("strips", self._clock(), _WATCH_S * self._share):
-            self._outbox.log_strips(self._streams.take_strips())
         reports, now = self._reports[: following.reports], self._clock()
         self._outbox.publish_beats(reports)
         for beat in (report.beat for report in reports if report.beat.verdict is not None):
@@ -392,6 +391,7 @@ class Hub:
         if fault is None:
             if self._outbox.committing:
                 self._publish_committed(self._outbox.committed(self._journal, must_wait=True))
+            self._outbox.add_strips(self._streams.take_strips())
             self._outbox.close(self._journal)
             if self._recorder is not None:
                 self._recorder.close()

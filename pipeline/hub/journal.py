@@ -16,9 +16,9 @@ Not thread-safe: runs in the hub's loop. Units: seconds of the hub's clock.
 """
 
 import struct
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.errors import LogError, SnapshotError, WireError
@@ -35,7 +35,7 @@ from pipeline.schema.messages import (
     decode_entry,
     encode_entry,
 )
-from pipeline.schema.public import Alert, PublishedAlert, Trend
+from pipeline.schema.public import PublishedAlert
 from pipeline.stream.session import Progress, SessionState, StreamSession
 from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.streams import Streams
@@ -133,33 +133,25 @@ class Journal:
         """Write the state of a stream with the next commit."""
         self._snapshots_needed.add(name)
 
-    def commit(
-        self, alerts: Sequence[Alert], now: float, trends: Sequence[Trend] = ()
-    ) -> list[PublishedAlert]:
-        """Write what waits together with ``alerts`` and ``trends``; return the alerts as logged.
+    def commit(self, commit: Commit, now: float) -> list[PublishedAlert]:
+        """Write what waits together with a commit; return the alerts of that as logged.
 
         Raises:
             LogError: nothing was written; the same will be tried with the next commit.
         """
         with self._given_back_on_failure():
-            logged = self._log.commit(self._what_waits(alerts, now, trends))
+            logged = self._log.commit(self._with_what_waits(commit, now))
         self._on_written()
         return logged
 
-    def begin(
-        self,
-        alerts: Sequence[Alert],
-        now: float,
-        trends: Sequence[Trend],
-        on_end: Callable[[], None],
-    ) -> None:
-        """Let a thread write what waits now; it calls ``on_end`` when `ended` has more.
+    def begin(self, commit: Commit, now: float, on_end: Callable[[], None]) -> None:
+        """Let a thread write what `commit` would; it calls ``on_end`` when `ended` has more.
 
         Raises:
             LogError: nothing was written; the same will be tried with the next commit.
         """
         with self._given_back_on_failure():
-            self._log.begin(self._what_waits(alerts, now, trends), on_end)
+            self._log.begin(self._with_what_waits(commit, now), on_end)
 
     def ended(self, *, must_wait: bool = False) -> list[PublishedAlert] | None:
         """Return the alerts as logged, once what was begun is durable; None while it goes on.
@@ -181,8 +173,8 @@ class Journal:
         under_way = len(self._begun.entries) if self._begun else 0
         return self._log.last_entry + under_way + len(self._entries) + 1
 
-    def _what_waits(self, alerts: Sequence[Alert], now: float, trends: Sequence[Trend]) -> Commit:
-        """Return a commit of what waits, which is under way from now on."""
+    def _with_what_waits(self, commit: Commit, now: float) -> Commit:
+        """Return a commit with what waits, which is under way from now on."""
         sessions = self._streams.sessions
         due = self._snapshots_due(now)
         self._on_snapshots(due)
@@ -200,9 +192,8 @@ class Journal:
         )  # fmt: skip
         self._entries, self._waiting_bytes = [], 0
         self._snapshots_needed, self._removed, self._changed = set(), set(), set()
-        return Commit(
-            alerts=alerts,
-            trends=trends,
+        return replace(
+            commit,
             entries=begun.entries,
             snapshots=snapshots,
             removed=sorted(begun.removed),
@@ -246,17 +237,15 @@ class Journal:
                 snapshots[name] = state
         return snapshots
 
-    def close(
-        self, alerts: Sequence[Alert], now: float, trends: Sequence[Trend] = ()
-    ) -> list[PublishedAlert]:
-        """Write what waits and the state of every stream, for a new hub to continue at once.
+    def close(self, commit: Commit, now: float) -> list[PublishedAlert]:
+        """Write all that waits, a commit too, and every stream's state, for a new hub to go on.
 
         Raises:
             LogError: nothing was written; a new hub continues from what is there.
         """
         self._snapshots_needed |= self._unsaved.streams
-        due = alerts or trends or self.is_due(now)
-        return self.commit(alerts, now, trends) if due else []
+        due = commit.alerts or commit.trends or commit.strips or self.is_due(now)
+        return self.commit(commit, now) if due else []
 
     def _snapshots_due(self, now: float) -> set[str]:
         """Return the streams whose state is to be written."""

@@ -5,6 +5,8 @@ only once it is in the log. One that waits is published at once as not recorded,
 for a full disk must not keep an alarm from whoever looks. It is published again, with its number,
 when the log has it.
 
+Strips of signal around alarms go into the commits after that of their alert, a few into each.
+
 A thread may write a commit. Until that has ended, nothing of it is published, and
 all that comes meanwhile waits for the next one. Not thread-safe: runs in the hub's loop.
 """
@@ -17,7 +19,7 @@ from typing import Final
 from pipeline.errors import LogError
 from pipeline.hub.journal import Journal
 from pipeline.log.maintenance import LogMaintenance, Retention
-from pipeline.log.store import AlertLog
+from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.alert import timed, unrecorded, utc_text
 from pipeline.schema.public import (
     Alert,
@@ -47,6 +49,12 @@ _CHECK_S: Final = 0.5
 _MOST_TRENDS: Final = 65_536
 """Kept while the log takes none: an hour of a thousand streams."""
 
+_MOST_STRIPS: Final = 256
+"""Kept while the log takes none: as many as a new hub looks for."""
+
+_STRIPS_A_COMMIT: Final = 64
+"""Many alarms at once must not hold up the alerts: to compress a strip takes its time."""
+
 
 class Outbox:
     """Alerts on their way into ``log`` and out of ``publisher``."""
@@ -70,8 +78,10 @@ class Outbox:
         """Trends that are not in the log yet."""
         self._published_trends = 0
         """Number of ``_trends``, from the first, that were published."""
-        self._begun = 0, 0
-        """Number of ``_pending`` and ``_trends``, from the first, that are in the latest commit."""
+        self._strips: list[tuple[int, SignalStrip]] = []
+        """Strips that are not in the log yet, each with the number of its alert."""
+        self._begun = Commit()
+        """The commit under way: of alerts, trends and strips, the first ones that wait."""
         self._begun_at = 0.0
         """When that was begun."""
         self._new: list[Alert] = []
@@ -110,6 +120,10 @@ class Outbox:
         """Return whether anybody may subscribe to a topic."""
         return self._publisher.wants(topic)
 
+    def add_strips(self, strips: Iterable[tuple[int, SignalStrip]]) -> None:
+        """Queue strips of signal, each with the number of its alert, which is in the log."""
+        self._strips += strips
+
     @property
     def streams_waiting(self) -> set[str]:
         """Those with alerts that are not in the log yet; empty for alerts of the system."""
@@ -123,14 +137,17 @@ class Outbox:
         `committed` has the alerts. What is added meanwhile waits for the next commit.
         """
         now = self._clock()
-        self._begun = len(self._pending), len(self._trends)
-        if now < self._retry_at or not (self._pending or journal.is_due(now)):
+        # A disk may have room for what comes after a fault, but for no pictures.
+        strips = [] if self.unwritable else self._strips[:_STRIPS_A_COMMIT]
+        if now < self._retry_at or not (self._pending or strips or journal.is_due(now)):
             return self._without_log(now)
-        alerts, trends = self._to_log(now), list(self._trends)
+        self._begun = commit = Commit(
+            alerts=self._to_log(now), trends=list(self._trends), strips=strips
+        )
         try:
             if wakeup is None:
-                return self._on_logged(journal.commit(alerts, now, trends))
-            journal.begin(alerts, now, trends, wakeup.wake)
+                return self._on_logged(journal.commit(commit, now))
+            journal.begin(commit, now, wakeup.wake)
         except LogError as error:
             return self._not_logged(error)
         self.committing, self._begun_at = True, now
@@ -160,6 +177,7 @@ class Outbox:
         self._failed(error)
         self._retry_at = now + _LOG_RETRY_S
         self._drop_trends_beyond_limit()
+        del self._strips[:-_MOST_STRIPS]  # only pictures are lost
         return self._without_log(now)
 
     def _without_log(self, now: float) -> list[PublishedAlert]:
@@ -168,7 +186,8 @@ class Outbox:
 
     def _on_logged(self, logged: list[PublishedAlert]) -> list[PublishedAlert]:
         """Publish what was committed, and forget it."""
-        alerts, trends = self._begun
+        begun, self._begun = self._begun, Commit()
+        alerts, trends = len(begun.alerts), len(begun.trends)
         self.unwritable = ""
         for pending, alert in zip(self._pending[:alerts], logged, strict=True):
             latency = pending.latency(self._clock())
@@ -177,6 +196,7 @@ class Outbox:
         self._publish_trends(trends)
         del self._pending[:alerts]
         del self._trends[:trends]
+        del self._strips[: len(begun.strips)]
         self._announced = self._published_trends = 0
         return logged
 
@@ -216,7 +236,9 @@ class Outbox:
         """Commit all that is pending for a new hub to continue at once; a fault is only logged."""
         now = self._clock()
         try:
-            logged = journal.close(self._to_log(now), now, self._trends)
+            strips = [] if self.unwritable else self._strips
+            commit = Commit(alerts=self._to_log(now), trends=self._trends, strips=strips)
+            logged = journal.close(commit, now)
         except LogError as error:
             self._failed(error)
             return
@@ -225,6 +247,7 @@ class Outbox:
         self._publish_trends(len(self._trends))
         self._pending.clear()
         self._trends.clear()
+        self._strips.clear()
 
     def _to_log(self, now: float) -> list[Alert]:
         """Return the alerts as they are logged, with latencies before their own commit."""
@@ -233,15 +256,6 @@ class Outbox:
             timed(pending.alert, pending.latency(now), utc=pending.alert.utc or utc)
             for pending in self._pending
         ]
-
-    def log_strips(self, strips: Sequence[tuple[int, SignalStrip]]) -> None:
-        """Write strips of signal, each under the number of its alert."""
-        if not strips:
-            return
-        try:
-            self._log.append_strips(strips)
-        except LogError as error:  # only pictures are lost: the alerts are logged, or still wait
-            self._failed(error)
 
     def maintain(self, now: float) -> None:
         """Do what is due to keep the log within its limits; find out whether it is still there."""

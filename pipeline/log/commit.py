@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.schema.public import Alert, Trend
+from pipeline.schema.public import Alert, SignalStrip, Trend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +13,8 @@ class Commit:
     alerts: Sequence[Alert] = ()
     trends: Sequence[Trend] = ()
     """Each with the time at which it is recorded."""
+    strips: Sequence[tuple[int, SignalStrip]] = ()
+    """Signal around alerts that are in the log before, each with the number of its alert."""
     entries: Sequence[bytes] = ()
     """For the journal, numbered on from `AlertLog.last_entry`."""
     snapshots: Mapping[str, bytes] = field(default_factory=dict)

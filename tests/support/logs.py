@@ -52,7 +52,7 @@ def filled_log(path: Path, alerts: int = 40) -> None:
                 )
             )
             if n % 4 == 0:
-                log.append_strips([(n, strip(n))])
+                log.commit(Commit(strips=[(n, strip(n))]))
 
 
 def old_log(path: Path, version: int) -> None:

@@ -16,7 +16,7 @@ from monitor.bridges.fhir_resources import resource_of
 from monitor.bridges.fhir_versions import FhirVersion
 from monitor.bridges.outlet import UnavailableError
 from pipeline.errors import ConfigError
-from pipeline.log.store import AlertLog
+from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.public import Alert, Gap, SignalStrip, Unrecorded, encode_json
 from pipeline.schema.public import PublishedAlert as Published
 from tests.monitor.cli.test_app import exit_code
@@ -112,10 +112,11 @@ def fill(log: Path) -> None:
     """Write five alerts of the heart into a log, with strips."""
     with AlertLog(log) as alerts:
         alerts.append([logged(n, kind="asystole", stream="100") for n in range(1, 6)])
-        alerts.append_strips(
-            [(n, SignalStrip(stream="100", first_sample=n, fs_hz=360.0, mv=[0.1] * 20))
-             for n in range(1, 6)]
-        )  # fmt: skip
+        strips = [
+            (n, SignalStrip(stream="100", first_sample=n, fs_hz=360.0, mv=[0.1] * 20))
+            for n in range(1, 6)
+        ]
+        alerts.commit(Commit(strips=strips))
 
 
 def test_a_server_is_given_each_alert_with_its_strip_by_conditional_create(

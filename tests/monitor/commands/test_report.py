@@ -97,7 +97,7 @@ def log(tmp_path: Path) -> Path:
         facts = {"stream": "bed/1", "kind": "asystole", "priority": "high"}
         episode = episode_of("asystole", 0, 7200)
         writer.append([alert(7200, episode=episode, begin_s=16.0, end_s=None, **facts)])
-        writer.append_strips([(1, strip(3600 + 1800))])
+        writer.commit(Commit(strips=[(1, strip(3600 + 1800))]))
         writer.append([alert(7200, stream="bed 2", kind="pause", episode="pause-0-7200")])
         writer.commit(Commit(trends=[minute(n, stream="bed 2") for n in range(1201)]))
         writer.append([alert(0, stream="", kind="process_died", episode="process_died-0-0")])

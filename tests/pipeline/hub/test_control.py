@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from monitor.commands.running import ack, control, show, silence
 from pipeline.client import Subscriber, ask
 from pipeline.errors import ConfigError, EndpointError, InputError
+from pipeline.hub import hub as hub_module
+from pipeline.hub.gathering import MANY
 from pipeline.hub.hub import Hub
 from pipeline.log.store import AlertLog
 from pipeline.schema.public import Alert, Public, Status, encode_json
@@ -119,14 +121,19 @@ def test_acknowledgement_is_seen_by_every_watcher(tmp_path: Path) -> None:
         assert ask(hub.endpoints["control"], Acknowledge(stream="another")).alerts == []
 
 
-def test_strip_around_an_alarm_is_kept_and_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("many", [MANY, 1])
+def test_strip_around_an_alarm_is_kept_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
     """Ten seconds at 360 Hz around the place of the alarm, once the signal went on for five."""
+    monkeypatch.setattr(hub_module, "MANY", many)
     log = tmp_path / "log"
     x = stopping_heart(12.0)
     with running_hub(log) as hub, running_worker(hub), subscriber(hub, topics=("status/",)) as s:
         feed(hub, "p", x)
         received = receive_until_ended(s, "p")
         (on,) = (a for a in alerts_of(received) if (a.kind, a.state) == ("asystole", "on"))
+        until(lambda: ask(hub.endpoints["control"], Show(seq=on.seq)).strip is not None)
         reply = ask(hub.endpoints["control"], Show(seq=on.seq))
         assert reply.alerts[0].episode == on.episode
         assert reply.strip is not None

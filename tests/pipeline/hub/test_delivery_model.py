@@ -16,7 +16,7 @@ from pipeline.alarms.settings import DEFAULTS
 from pipeline.errors import LogError, MissingChunkError
 from pipeline.hub.journal import Journal
 from pipeline.log.links import read_published
-from pipeline.log.store import AlertLog
+from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.messages import Chunk, End, ScoreReply
 from pipeline.schema.public import Alert
 from pipeline.scoring.beat import Beat
@@ -140,7 +140,7 @@ class Outbox(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.0, 100.0]))
     def commit(self, seconds: float) -> None:
         """The log takes all there is; after a long time, the state of the streams, too."""
-        self.logged += self.journal.commit(self.pending, seconds)
+        self.logged += self.journal.commit(Commit(alerts=self.pending), seconds)
         self.pending = []
         self.written = self.arrived()
 
@@ -150,7 +150,7 @@ class Outbox(RuleBasedStateMachine):
         arrived, begun = self.arrived(), list(self.pending)
         disk = HeldDisk(self.log)
         disk.hold()
-        self.journal.begin(begun, seconds, (), lambda: None)
+        self.journal.begin(Commit(alerts=begun), seconds, lambda: None)
         if arrived < len(self.messages):
             self.deliver_next(n)
         disk.failing = fails
@@ -172,7 +172,7 @@ class Outbox(RuleBasedStateMachine):
     def restart(self, clean: bool) -> None:
         """The hub dies and loses what it had not committed, or ends in order and commits it."""
         if clean:
-            self.logged += self.journal.close(self.pending, 0.0)
+            self.logged += self.journal.close(Commit(alerts=self.pending), 0.0)
         self.log.close()
         self.open()
         assert self.arrived() == self.written or clean

@@ -22,9 +22,10 @@ from pipeline.constants import WINDOW_SAMPLES
 from pipeline.errors import InputError, LogError
 from pipeline.log.forget import NOTHING, StreamEraser, without_stream
 from pipeline.log.reader import LogReader
-from pipeline.log.store import STRIP_LEVEL, AlertLog, Commit
+from pipeline.log.store import AlertLog, Commit
 from pipeline.log.tombstones import FORGOTTEN, RECORD, record, tombstone
 from pipeline.log.verify import Verification, verify
+from pipeline.log.writing import STRIP_LEVEL
 from pipeline.schema.messages import (
     Acknowledged,
     End,
@@ -98,7 +99,7 @@ def filled(log: AlertLog, *, rounds: int = 6) -> None:
                     snapshots={name: f"state {n} of {name}".encode() * 40},
                 )
             )
-            log.append_strips([(log.last_seq, strip_of(name, n))])
+            log.commit(Commit(strips=[(log.last_seq, strip_of(name, n))]))
     log.append([alert(0, stream="", kind="no_scorer")])
     entries = [encode_entry(Entry(float(n), event)) for n, event in enumerate(events())]
     log.commit(Commit(entries=entries))
@@ -303,7 +304,7 @@ def test_strips_of_alarms_older_than_the_log_are_removed_too(tmp_path: Path) -> 
     with AlertLog(path) as log:
         for name in (ANNA, OTHER):
             log.append([alert(1, stream=name, episode="asystole-0-1")])
-            log.append_strips([(log.last_seq, strip_of(name, 1))])
+            log.commit(Commit(strips=[(log.last_seq, strip_of(name, 1))]))
         log.remove_before(3)
         log.append(
             [alert(2, stream=name, episode="asystole-0-1", state="off") for name in (ANNA, OTHER)]

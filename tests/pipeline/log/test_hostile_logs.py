@@ -14,12 +14,12 @@ from monitor.cli import app as cli
 from pipeline.errors import LogError, MonitorError
 from pipeline.log.reader import LogReader
 from pipeline.log.schema import Meta, checksum
-from pipeline.log.store import AlertLog
+from pipeline.log.store import AlertLog, Commit
 from pipeline.log.verify import verify
 from pipeline.schema.messages import Opened
 from pipeline.schema.public import encode_json
 from tests.support.hub_by_hand import chunk, hub_by_hand
-from tests.support.logs import changed, filled_log, strip
+from tests.support.logs import alert, changed, filled_log, strip
 
 pytestmark = pytest.mark.system
 
@@ -161,8 +161,22 @@ def test_alerts_without_a_body_are_removed_like_others(tmp_path: Path) -> None:
     with AlertLog(log) as writer:
         assert writer.raised(4)[:3] == ["", "", ""]
         assert len(writer.sizes(10)) == 10
-        writer.append_strips([(4, strip(4))])
+        writer.commit(Commit(strips=[(4, strip(4))]))
         writer.remove_before(5)
+
+
+def test_a_strip_longer_than_all_that_the_log_says_it_holds_is_replaced(tmp_path: Path) -> None:
+    """What remains is no less than nothing: the log can be opened again."""
+    log = tmp_path / "log.sqlite"
+    with AlertLog(log) as writer:
+        writer.append([alert(1)])
+        writer.commit(Commit(strips=[(1, strip(1))]))
+    changed(log, "UPDATE strip SET body = zeroblob(200000)")
+
+    with AlertLog(log) as writer:
+        writer.commit(Commit(strips=[(1, strip(2))]))
+    with AlertLog(log) as writer:
+        assert (writer.strip(1), writer.bytes_held) == (strip(2), 0)
 
 
 TORN = {"type": "chunk", "stream": "s", "first_sample": 360, "fs_hz": 360.0, "samples": b"abc"}

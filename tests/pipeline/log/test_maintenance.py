@@ -104,7 +104,7 @@ def test_old_alerts_are_removed_and_the_low_water_mark_rises(tmp_path: Path) -> 
     path = tmp_path / "log.sqlite"
     with AlertLog(path) as log:
         log.append([raised(n) for n in (9, 8, 7.1, 6.9, 1)])
-        log.append_strips([(n, strip(n)) for n in (1, 3, 5)])
+        log.commit(Commit(strips=[(n, strip(n)) for n in (1, 3, 5)]))
         care = LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S)
 
         care.run(0.0)
@@ -139,7 +139,7 @@ def test_active_alarms_are_kept_whatever_their_age(tmp_path: Path) -> None:
     with AlertLog(path) as log:
         log.append([raised(9, episode="e"), raised(8)])
         (on,) = log.read(1, 1)
-        log.append_strips([(1, strip(1))])
+        log.commit(Commit(strips=[(1, strip(1))]))
         LogMaintenance(log, Retention(days=7), utc=lambda: NOW_S).run(0.0)
 
         assert log.read(1, 10) == []

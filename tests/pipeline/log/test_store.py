@@ -12,7 +12,7 @@ from pipeline.log.store import AlertLog, Commit
 from pipeline.log.verify import verify
 from pipeline.schema.alert import numbered
 from tests.support.held_disk import HeldDisk
-from tests.support.logs import alert
+from tests.support.logs import alert, strip
 from tests.support.running import DEADLINE_S
 
 
@@ -239,6 +239,19 @@ def test_rows_that_a_thread_cannot_write_are_a_fault_of_that_commit(tmp_path: Pa
         assert logged is not None
         assert [(one.seq, one.sample) for one in logged] == [(1, 2)]
         assert log.entries() == [(1, b"b")]
+
+
+def test_strips_are_held_once_each_however_often_they_are_written(tmp_path: Path) -> None:
+    """In one commit or in several, in a thread or not, the last one of an alert counts."""
+    path = tmp_path / "log.sqlite"
+    with AlertLog(path) as log:
+        log.append([alert(1), alert(2), alert(3)])
+        log.commit(Commit(strips=[(1, strip(1)), (2, strip(2)), (1, strip(10))]))
+        log.begin(Commit(alerts=[alert(4)], strips=[(2, strip(20)), (3, strip(30))]), lambda: None)
+        log.ended(must_wait=True)
+        assert [log.strip(n) for n in (1, 2, 3)] == [strip(10), strip(20), strip(30)]
+    found = verify(path)
+    assert (found.damage, found.strips) == ([], 3)
 
 
 def test_where_no_thread_can_be_started_the_commit_is_waited_for(

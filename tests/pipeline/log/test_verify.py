@@ -211,7 +211,7 @@ def test_older_log_is_read_as_it_is_and_upgraded_whole(version: int, tmp_path: P
         assert (log.read(1, 10), log.active_alarms(), log.strip(1)) == (alerts, standing, kept)
         log.commit(Commit(alerts=[alert(9)], trends=[trend(9)]))
         assert log.trends() == [*trends, (len(trends) + 1, trend(9))]
-        log.append_strips([(4, strip(9))])
+        log.commit(Commit(strips=[(4, strip(9))]))
     after = verify(path)
 
     assert (before.version, before.damage, before.alerts) == (version, [], 3)

@@ -34,7 +34,7 @@ def work(log: AlertLog, commits: int, seed: int, report: Callable[[str], None]) 
         report(f"{log.last_seq} {log.last_entry}")
         if chance.random() < 0.3:
             rows = [(seq, strip(seq)) for seq in range(first, log.last_seq + 1)[:2]]
-            _until_done(lambda rows=rows: log.append_strips(rows), report)  # type: ignore[misc]
+            _until_done(lambda rows=rows: log.commit(Commit(strips=rows)), report)  # type: ignore[misc]
         if chance.random() < 0.1:
             _until_done(log.checkpoint, report)
         if chance.random() < 0.1:

@@ -28,7 +28,7 @@ POINTS = {
     "within": (writing, "_keep_snapshots"),
     "snapshot": (journal_module, "pack"),
     "aside": (AlertLog, "_write"),
-    "strips": (AlertLog, "append_strips"),
+    "strips": (writing, "_add_strips"),
     "acknowledge": (transport.Router, "send"),
     "publish": (transport.Publisher, "publish"),
     "receive": (hub_module, "wait"),

@@ -79,7 +79,7 @@ def test_log_keeps_twelve_leads_of_an_alert(
     path, png = tmp_path / "log.sqlite", tmp_path / "alert.png"
     with AlertLog(path) as log:
         log.commit(Commit(alerts=[alert(1_800)]))
-        log.append_strips([(1, of_leads(*names, used="L7"))])
+        log.commit(Commit(strips=[(1, of_leads(*names, used="L7"))]))
         assert log.strip(1) == of_leads(*names, used="L7")
     show_alert(1, endpoint="", log=path, png=png, as_json=False)
     shown = re.findall(r"^[▸ ] L\d+", capsys.readouterr().out, re.MULTILINE)

@@ -32,8 +32,8 @@ class Series(NamedTuple):
 
     values: NDArray[np.float64]
     counters: NDArray[np.int64]
-    ordered: NDArray[np.float64]
-    """The values in ascending order, which no state need keep."""
+    ranks: NDArray[np.uint8]
+    """The places of the values by ascending values, which no state need keep."""
 
 
 def series_of(state: RollingState) -> Series:
@@ -49,7 +49,7 @@ def series_of(state: RollingState) -> Series:
         raise SnapshotError("state of latest values with a gap among them")
     if not np.isfinite(state.values).all():
         raise SnapshotError("state of latest values that are not finite")
-    ordered = np.zeros_like(state.values)
+    ranks = np.zeros(state.values.shape, dtype=np.uint8)
     for row, n in enumerate(kept.tolist()):
-        ordered[row, :n] = np.sort(state.values[row, :n])
-    return Series(state.values, state.counters, ordered)
+        ranks[row, :n] = np.argsort(state.values[row, :n], kind="stable")
+    return Series(state.values, state.counters, ranks)

@@ -464,10 +464,10 @@ def test_quantiles_are_those_of_the_latest_values(series: list[float], part: flo
     """As `numpy.quantile` finds them; 0 of nothing."""
     arrays = series_of(RollingState.fresh())
     row = kernel_series.OWN
-    assert kernel_series.quantile(row, part, arrays.counters, arrays.ordered) == 0.0
+    assert kernel_series.quantile(row, part, *arrays) == 0.0
     for value in series:
         kernel_series.keep(row, value, *arrays)
-    found = kernel_series.quantile(row, part, arrays.counters, arrays.ordered)
+    found = kernel_series.quantile(row, part, *arrays)
     latest = series[-kernel_series.SIZES[row] :]
     assert found == pytest.approx(float(np.quantile(latest, part)), rel=1e-9, abs=1e-6)
 

@@ -1,7 +1,7 @@
 """The latest values in ascending order, and their quantiles. Compiled; nothing is allocated.
 
-Either they lie in a line, or they lie in a ring and their places in it are ranked, which takes a
-quarter of the memory.
+Either they lie in a line, or they lie in a ring and their places in it are ranked, which takes at
+most a quarter of the memory.
 """
 
 import math
@@ -34,17 +34,6 @@ def ratio(a: float, b: float) -> float:
 
 
 @jit
-def quantile(ordered: NDArray[np.float64], size: int, part: float) -> float:
-    """Return the quantile, interpolated linearly, of the first ``size`` values; NaN of none."""
-    if size == 0:
-        return math.nan
-    at = part * (size - 1)
-    low = int(at)
-    high = min(low + 1, size - 1)
-    return float(ordered[low] + (at - low) * (ordered[high] - ordered[low]))
-
-
-@jit
 def put_in(line: NDArray[Any], size: int, value: float) -> None:
     """Add ``value`` to an ascending line of ``size``, which has room for one more."""
     place = size
@@ -52,25 +41,6 @@ def put_in(line: NDArray[Any], size: int, value: float) -> None:
         line[place] = line[place - 1]
         place -= 1
     line[place] = value
-
-
-@jit
-def replace(line: NDArray[Any], size: int, old: float, new: float) -> None:
-    """Put ``new`` in the place of one ``old`` of an ascending line of ``size``, at least 1."""
-    low, high = 0, size - 1
-    while low < high:
-        middle = (low + high) // 2
-        if line[middle] < old:
-            low = middle + 1
-        else:
-            high = middle
-    while low > 0 and line[low - 1] > new:
-        line[low] = line[low - 1]
-        low -= 1
-    while low < size - 1 and line[low + 1] < new:
-        line[low] = line[low + 1]
-        low += 1
-    line[low] = new
 
 
 @jit
@@ -90,7 +60,7 @@ def put_in_order(values: NDArray[np.float64], size: int, out: NDArray[np.float64
 
 @jit
 def quantile_of_ring(
-    ring: NDArray[np.float64], ranks: NDArray[np.uint16], size: int, part: float
+    ring: NDArray[np.float64], ranks: NDArray[Any], size: int, part: float
 ) -> float:
     """Return the quantile, interpolated linearly, of the ``size`` values ranked; NaN of none."""
     if size == 0:
@@ -105,7 +75,7 @@ def quantile_of_ring(
 @jit
 def rank(
     ring: NDArray[np.float64],
-    ranks: NDArray[np.uint16],
+    ranks: NDArray[Any],
     size: int,
     leaving: int,
     place: int,
@@ -139,7 +109,7 @@ def rank(
 
 
 @jit
-def _less(ring: NDArray[np.float64], ranks: NDArray[np.uint16], size: int, value: float) -> int:
+def _less(ring: NDArray[np.float64], ranks: NDArray[Any], size: int, value: float) -> int:
     """Return how many of the values ranked are less."""
     low, high = 0, size
     while low < high:

@@ -112,12 +112,12 @@ def keep_rhythm(
     rr_s: float,
     values: NDArray[np.float64],
     counters: NDArray[np.int64],
-    ordered: NDArray[np.float64],
+    ranks: NDArray[np.uint8],
 ) -> None:
     """Keep an interval in seconds, if it is known; arrays as for `keep`."""
     if math.isfinite(rr_s):
-        keep(RECENT_RR, rr_s, values, counters, ordered)
-        keep(LONG_RR, rr_s, values, counters, ordered)
+        keep(RECENT_RR, rr_s, values, counters, ranks)
+        keep(LONG_RR, rr_s, values, counters, ranks)
 
 
 @jit
@@ -127,7 +127,7 @@ def observe_rhythm(
     learns: bool,
     values: NDArray[np.float64],
     counters: NDArray[np.int64],
-    ordered: NDArray[np.float64],
+    ranks: NDArray[np.uint8],
     raw: NDArray[np.float64],
 ) -> float:
     """Write ``model``, ``early`` and ``late`` of a beat; return how early it is, 0 if not known.
@@ -140,13 +140,13 @@ def observe_rhythm(
     raw[OF_MODEL] = error
     early = 0.0
     if counters[RECENT_RR, KEPT] and math.isfinite(rr_s):
-        median = quantile(RECENT_RR, 0.5, counters, ordered)
-        long_rr = quantile(LONG_RR, LONG_RR_QUANTILE, counters, ordered)
+        median = quantile(RECENT_RR, 0.5, values, counters, ranks)
+        long_rr = quantile(LONG_RR, LONG_RR_QUANTILE, values, counters, ranks)
         early = 1.0 - rr_s * (1 / median + 1 / long_rr) / 2
         raw[OF_EARLY] = max(0.0, early)
         raw[OF_LATE] = max(0.0, rr_s / median - 1.0)
     if learns:
-        keep_rhythm(rr_s, values, counters, ordered)
+        keep_rhythm(rr_s, values, counters, ranks)
     return early
 
 
@@ -157,12 +157,12 @@ def remember(
     qrs: float,
     values: NDArray[np.float64],
     counters: NDArray[np.int64],
-    ordered: NDArray[np.float64],
+    ranks: NDArray[np.uint8],
 ) -> None:
     """Keep what was found of a usual beat."""
-    keep(OWN, error, values, counters, ordered)
-    keep(SHAPE, shape, values, counters, ordered)
-    keep(QRS, qrs, values, counters, ordered)
+    keep(OWN, error, values, counters, ranks)
+    keep(SHAPE, shape, values, counters, ranks)
+    keep(QRS, qrs, values, counters, ranks)
 
 
 @jit
@@ -182,7 +182,7 @@ def score(
     usual: NDArray[np.bool_],
     values: NDArray[np.float64],
     counters: NDArray[np.int64],
-    ordered: NDArray[np.float64],
+    ranks: NDArray[np.uint8],
     scales: NDArray[np.float64],
     raw: NDArray[np.float64],
     out: NDArray[np.float64],
@@ -205,7 +205,7 @@ def score(
         usual: and bool[MAX_TEMPLATES], whether each is usual, both as `look` wrote them.
         values: float64[SERIES, LONGEST].
         counters: int64[SERIES, COUNTERS].
-        ordered: float64[SERIES, LONGEST].
+        ranks: uint8[SERIES, LONGEST].
         scales: float64[SCALES, COMPONENTS].
         raw: float64[COMPONENTS], where the components are written, unscaled,
         out: float64[CONTRIBUTIONS], and what each contributes to the score.
@@ -213,12 +213,12 @@ def score(
     Returns:
         How many templates are in use then, and the score.
     """
-    early = observe_rhythm(error, rr_s, learns, values, counters, ordered, raw)
+    early = observe_rhythm(error, rr_s, learns, values, counters, ranks, raw)
     # 1. How far from this patient's usual beats, beside how far these lie.
     shape, qrs = log_rms(mean_square), log_rms(qrs_mean_square)
-    raw[OF_OWN] = error - quantile(OWN, 0.5, counters, ordered)
-    raw[OF_SHAPE] = shape - quantile(SHAPE, 0.5, counters, ordered)
-    raw[OF_QRS] = qrs - quantile(QRS, 0.5, counters, ordered)
+    raw[OF_OWN] = error - quantile(OWN, 0.5, values, counters, ranks)
+    raw[OF_SHAPE] = shape - quantile(SHAPE, 0.5, values, counters, ranks)
+    raw[OF_QRS] = qrs - quantile(QRS, 0.5, values, counters, ranks)
     # 2. How early beats of this shape come.
     near = distances[nearest] <= SAME_SHAPE
     raw[OF_FAMILY] = max(0.0, numbers[EARLY, nearest]) if near else 0.0
@@ -226,9 +226,9 @@ def score(
     if learns:
         is_usual = near and usual[nearest] and early < NOT_EARLY
         if is_usual:
-            remember(error, shape, qrs, values, counters, ordered)
+            remember(error, shape, qrs, values, counters, ranks)
         known = add(window, nearest, near, early, error, is_usual, templates, numbers, known, usual)
-    return known, assess(raw, normal, False, learns, scales, values, counters, ordered, out)
+    return known, assess(raw, normal, False, learns, scales, values, counters, ranks, out)
 
 
 @jit
@@ -237,12 +237,12 @@ def typical(
     learns: bool,
     values: NDArray[np.float64],
     counters: NDArray[np.int64],
-    ordered: NDArray[np.float64],
+    ranks: NDArray[np.uint8],
 ) -> float:
     """Return what is typical of the patient as a contribution, and learn from a sum."""
-    contribution = -TYPICAL_WEIGHT * quantile(ORDINARY, 0.5, counters, ordered)
+    contribution = -TYPICAL_WEIGHT * quantile(ORDINARY, 0.5, values, counters, ranks)
     if learns and total <= ORDINARY_UP_TO:
-        keep(ORDINARY, total, values, counters, ordered)
+        keep(ORDINARY, total, values, counters, ranks)
     return contribution
 
 
@@ -255,7 +255,7 @@ def assess(
     scales: NDArray[np.float64],
     values: NDArray[np.float64],
     counters: NDArray[np.int64],
-    ordered: NDArray[np.float64],
+    ranks: NDArray[np.uint8],
     out: NDArray[np.float64],
 ) -> float:
     """Write what each component contributes to the score; return their sum.
@@ -268,7 +268,7 @@ def assess(
         scales: float64[SCALES, COMPONENTS].
         values: float64[SERIES, LONGEST].
         counters: int64[SERIES, COUNTERS].
-        ordered: float64[SERIES, LONGEST].
+        ranks: uint8[SERIES, LONGEST].
         out: float64[CONTRIBUTIONS], NaN where unknown.
     """
     total = 0.0
@@ -280,7 +280,7 @@ def assess(
             total += out[c]
     out[OF_TYPICAL] = math.nan
     if not learning:
-        out[OF_TYPICAL] = typical(total, learns, values, counters, ordered)
+        out[OF_TYPICAL] = typical(total, learns, values, counters, ranks)
         total += out[OF_TYPICAL]
     log_odds = math.log(max(1.0 - normal, FLOOR) / max(normal, FLOOR))
     out[OF_CLASS] = CLASS_WEIGHT * min(max(log_odds, -CLASS_LIMIT), CLASS_LIMIT)

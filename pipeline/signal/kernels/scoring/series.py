@@ -1,7 +1,7 @@
 """The latest values of several series, and their quantiles. Compiled.
 
-Each series is a row: a ring of its latest values, the same in ascending order, and two counters,
-`KEPT` and `PLACE`.
+Each series is a row: a ring of its latest values, their places in it by ascending values, and two
+counters, `KEPT` and `PLACE`.
 """
 
 from typing import Final
@@ -9,8 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.naming.ordered import put_in, replace
-from pipeline.signal.kernels.naming.ordered import quantile as quantile_of
+from pipeline.signal.kernels.naming.ordered import quantile_of_ring, rank
 from pipeline.signal.kernels.sections import jit
 
 KEPT, PLACE, COUNTERS = range(3)
@@ -32,7 +31,7 @@ def keep(
     value: float,
     values: NDArray[np.float64],
     counters: NDArray[np.int64],
-    ordered: NDArray[np.float64],
+    ranks: NDArray[np.uint8],
 ) -> None:
     """Keep a value of a series, in the place of the oldest where there is no more room.
 
@@ -41,22 +40,23 @@ def keep(
         value: finite.
         values: float64[SERIES, LONGEST].
         counters: int64[SERIES, COUNTERS].
-        ordered: float64[SERIES, LONGEST].
+        ranks: uint8[SERIES, LONGEST].
     """
     size, kept, place = SIZES[row], counters[row, KEPT], counters[row, PLACE]
-    if kept == size:
-        replace(ordered[row], size, values[row, place], value)
-    else:
-        put_in(ordered[row], kept, value)
-        counters[row, KEPT] = kept + 1
+    rank(values[row], ranks[row], kept, place if kept == size else -1, place, value)
+    counters[row, KEPT] = min(kept + 1, size)
     values[row, place] = value
     counters[row, PLACE] = (place + 1) % size
 
 
 @jit
 def quantile(
-    row: int, part: float, counters: NDArray[np.int64], ordered: NDArray[np.float64]
+    row: int,
+    part: float,
+    values: NDArray[np.float64],
+    counters: NDArray[np.int64],
+    ranks: NDArray[np.uint8],
 ) -> float:
     """Return the quantile of a series, interpolated linearly; 0 of nothing."""
     kept = counters[row, KEPT]
-    return quantile_of(ordered[row], kept, part) if kept else 0.0
+    return quantile_of_ring(values[row], ranks[row], kept, part) if kept else 0.0

@@ -12,6 +12,7 @@ no class name among them. Pure in memory.
 
 from collections.abc import Mapping
 from functools import cache
+from operator import attrgetter
 from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -71,7 +72,7 @@ def decode(version: int, data: bytes, kind: type[StateT]) -> StateT:
 
 def _write(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        return value.dtype.str, value.shape, value.tobytes()
+        return _dtype_name(value.dtype), value.shape, value.tobytes()
     raise TypeError(f"{type(value).__name__} is no part of a state")
 
 
@@ -84,6 +85,7 @@ def _read(kind: Any, value: Any) -> Any:
     return np.frombuffer(data, dtype=dtype).reshape(shape).copy()
 
 
+_dtype_name: Final = cache(attrgetter("str"))  # NumPy makes a new string each time
 _encoder: Final = msgspec.msgpack.Encoder(enc_hook=_write)
 _envelope: Final = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw])
 

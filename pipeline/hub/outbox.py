@@ -23,9 +23,9 @@ from pipeline.log.store import AlertLog, Commit
 from pipeline.schema.alert import timed, unrecorded, utc_text
 from pipeline.schema.public import (
     Alert,
-    Public,
+    EncodedStrip,
+    Published,
     PublishedAlert,
-    SignalStrip,
     Trend,
     encode_json,
 )
@@ -104,7 +104,7 @@ class Outbox:
         now = self._clock()
         self.add(PendingAlert(alert, None, now) for alert in alerts)
 
-    def publish(self, topic: str, message: Public) -> None:
+    def publish(self, topic: str, message: Published) -> None:
         """Send a message that is not recorded, if anybody may subscribe to it."""
         if self._publisher.wants(topic):
             self._publisher.publish(topic, encode_json(message))
@@ -256,6 +256,15 @@ class Outbox:
             timed(pending.alert, pending.latency(now), utc=pending.alert.utc or utc)
             for pending in self._pending
         ]
+
+    def log_strips(self, strips: Sequence[tuple[int, EncodedStrip]]) -> None:
+        """Write strips of signal, each under the number of its alert."""
+        if not strips:
+            return
+        try:
+            self._log.append_strips(strips)
+        except LogError as error:  # only pictures are lost: the alerts are logged, or still wait
+            self._failed(error)
 
     def maintain(self, now: float) -> None:
         """Do what is due to keep the log within its limits; find out whether it is still there."""

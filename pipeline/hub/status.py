@@ -29,7 +29,7 @@ from pipeline.schema.public import (
     Alert,
     Heartbeat,
     LogReport,
-    Public,
+    Published,
     Status,
     SystemReport,
 )
@@ -98,7 +98,7 @@ class HubStatus:
 
     def regular_messages(
         self, now: float, share: float, statuses: Callable[[], Sequence[Status]]
-    ) -> Iterator[tuple[str, Public]]:
+    ) -> Iterator[tuple[str, Published]]:
         """Yield what is published at fixed intervals and is due, by topic.
 
         ``share`` times the usual number of streams are there; ``statuses`` makes one of each.

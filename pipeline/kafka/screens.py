@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from pipeline.kafka.partition import Partition
-from pipeline.schema.public import Public, encode_json
+from pipeline.schema.public import Published, encode_json
 from pipeline.stream.session import SystemState
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Screens:
         self._topic = topic
         self._status_due = self._strip_due = 0.0
 
-    def add(self, partition: int, messages: Iterable[tuple[str, Public]]) -> None:
+    def add(self, partition: int, messages: Iterable[tuple[str, Published]]) -> None:
         """Write messages, each under the topic of its subscribers."""
         for topic, message in messages:
             try:

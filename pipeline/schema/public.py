@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import UNSET as UNSET
 
-from pipeline.constants import MOST_LEADS, SAMPLING_RATE_LIMITS_HZ, SCHEMA, STEERING
+from pipeline.constants import SCHEMA, STEERING
 from pipeline.errors import WireError
 from pipeline.schema.alert import Alert as Alert
 from pipeline.schema.alert import Latency as Latency
@@ -21,6 +21,9 @@ from pipeline.schema.alert import PublishedAlert as PublishedAlert
 from pipeline.schema.delivery import Gap as Gap
 from pipeline.schema.delivery import LogReplaced as LogReplaced
 from pipeline.schema.delivery import Unrecorded as Unrecorded
+from pipeline.schema.strip import EncodedStrip as EncodedStrip
+from pipeline.schema.strip import SignalStrip as SignalStrip
+from pipeline.schema.strip import is_signal as is_signal
 from pipeline.schema.trend import Trend as Trend
 
 _T = TypeVar("_T")
@@ -138,57 +141,6 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """Alerts that are not in the log yet."""
     fault: str = ""
     """Why the log cannot be written; empty while it can."""
-
-
-class SignalStrip(msgspec.Struct, frozen=True, kw_only=True):
-    """Recent samples of a stream, published on ``signal/<stream>`` for pictures only."""
-
-    schema: int = SCHEMA
-    stream: str
-    epoch: int = 0
-    first_sample: int
-    """Position of the first value, counted at ``fs_hz``: divided by it, the ``time_s`` of beats."""
-    fs_hz: float
-    """Rate of the values, whatever the source's own."""
-    mv: list[float | None]
-    """The band-passed signal of the first lead; null where it is masked."""
-    leads: list[str] | msgspec.UnsetType = UNSET
-    """The names of several leads, that of ``mv`` the first; absent of one lead."""
-    more_mv: list[list[float | None]] | msgspec.UnsetType = UNSET
-    """The signal of each further lead, as long as ``mv``; absent of one lead."""
-    lead: str | msgspec.UnsetType = UNSET
-    """The lead in use where the strip ends, in the log at the alert; absent of one lead."""
-
-    @property
-    def signals(self) -> list[list[float | None]]:
-        """The signal of every lead, the first one's first."""
-        return [self.mv, *(self.more_mv or [])]
-
-    @property
-    def in_use(self) -> int:
-        """The lead in use, by its number."""
-        names = self.leads or []
-        return names.index(self.lead) if self.lead in names else 0
-
-
-_LATEST_S: Final = 1e9
-"""Thirty years of signal; positions beyond are refused before they are multiplied."""
-
-
-def is_signal(strip: SignalStrip) -> bool:
-    """Return whether a strip holds values, at a rate and a position that a signal can have.
-
-    Of several leads each must have a name and as many values.
-    """
-    lowest, highest = SAMPLING_RATE_LIMITS_HZ
-    if not (strip.mv and lowest <= strip.fs_hz <= highest):
-        return False
-    signals = strip.signals
-    if len(signals) > MOST_LEADS or len(strip.leads or [""]) != len(signals):
-        return False
-    if any(len(mv) != len(strip.mv) for mv in signals):
-        return False
-    return 0 <= strip.first_sample <= _LATEST_S * strip.fs_hz
 
 
 class WindowView(msgspec.Struct, frozen=True, kw_only=True):
@@ -315,6 +267,9 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
 Public = (
     PublishedAlert | BeatNote | Status | Heartbeat | SignalStrip | WindowView | SystemReport | Trend
 )
+
+Published = Public | EncodedStrip
+"""What is published, as it is encoded."""
 
 Received = Public | Gap | LogReplaced | Unrecorded
 """What a subscriber receives: messages, what is not recorded, and where the numbers break off."""

@@ -81,13 +81,17 @@ class SignalRing:
         Both must lie within what is kept: the last ``size`` positions before `end`. NaN where none
         is known.
         """
-        values, size, n = self.state.values, self.state.size, max(0, end - begin)
-        at = begin % size if n else 0
-        parts = values[:, at : at + n], values[:, : max(0, at + n - size)]
-        kept = np.concatenate(parts, axis=1)
+        kept = self.kept(begin, end)
         mv = (kept / PER_MV).astype(np.float32)
         mv[kept == _UNKNOWN] = np.nan
         return mv
+
+    def kept(self, begin: int, end: int) -> NDArray[np.int16]:
+        """Return what `between` does, as it is kept: a copy, int16[leads, end - begin]."""
+        values, size, n = self.state.values, self.state.size, max(0, end - begin)
+        at = begin % size if n else 0
+        parts = values[:, at : at + n], values[:, : max(0, at + n - size)]
+        return np.concatenate(parts, axis=1)
 
     @property
     def oldest(self) -> int:
@@ -98,3 +102,13 @@ class SignalRing:
         at = first % self.state.size
         for ring, its in zip(self.state.values, values, strict=True):
             windows.keep_whole(its, at, MOST_MV, PER_MV, _UNKNOWN, ring)
+
+
+def json_of(kept: NDArray[np.int16]) -> bytes:
+    """Return values of one lead, as a ring keeps them, as a list of mV in JSON.
+
+    Each has up to three decimals and at least one; ``null`` stands where none is known.
+    """
+    text = np.empty(windows.LONGEST_TEXT * kept.size + 2, dtype=np.uint8)
+    length = windows.write_thousandths(kept, _UNKNOWN, text)
+    return text[:length].tobytes()

@@ -14,7 +14,7 @@ from pipeline.alarms.source_rules import leads_text
 from pipeline.alarms.system import STALE_S, STARTING_S, SourceAlarm
 from pipeline.errors import BusyError, SnapshotError, WireError
 from pipeline.schema.messages import Chunk, GivenUp
-from pipeline.schema.public import Alert, Latency, SignalStrip, Status
+from pipeline.schema.public import Alert, EncodedStrip, Latency, Status
 from pipeline.schema.state import Shape, State, field
 from pipeline.scoring.beat import Beat
 from pipeline.signal.arrivals import ArrivalTimes
@@ -240,7 +240,7 @@ class StreamSession:
         if not self.recorder.add(strip):
             self.state.unseen_from = strip.first_sample
 
-    def take_strip(self) -> SignalStrip | None:
+    def take_strip(self) -> EncodedStrip | None:
         """Return the signal since the last call, at most its newest part; None without any."""
         end = self.recorder.end
         begin = max(self.state.unseen_from, end - _LONGEST_STRIP)

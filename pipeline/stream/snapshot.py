@@ -10,7 +10,7 @@ from typing import Final
 
 from pipeline.schema.state import State, StateT, decode, encode
 
-STATE_VERSION: Final = 10
+STATE_VERSION: Final = 11
 """To be raised with every change to the structs, and whenever the same fields come to mean
 something else. A test compares the structs with those recorded for this version."""
 

@@ -27,7 +27,7 @@ from pipeline.schema.messages import (
     Opened,
     ScoreReply,
 )
-from pipeline.schema.public import Alert, SignalStrip
+from pipeline.schema.public import Alert, EncodedStrip
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.signal.samples import SampleBlock
@@ -93,7 +93,7 @@ class Streams:
         """Return the alerts of sources that fell silent, or are back."""
         return [alert for one in self.sessions.values() for alert in one.watch_source(now)]
 
-    def take_signal(self) -> list[SignalStrip]:
+    def take_signal(self) -> list[EncodedStrip]:
         """Return the newest signal of each stream that has any, once, for dashboards."""
         strips = (session.take_strip() for session in self.sessions.values())
         return [strip for strip in strips if strip is not None]
@@ -104,7 +104,7 @@ class Streams:
         if session is not None and wants_strip(alert):
             session.recorder.want(alert.seq, alert.epoch, alert.time_s)
 
-    def take_strips(self) -> list[tuple[int, SignalStrip]]:
+    def take_strips(self) -> list[tuple[int, EncodedStrip]]:
         """Return, once, the strips that are whole, each with the number of its alert."""
         return [
             strip

@@ -1,13 +1,13 @@
 """The band-passed signal of a stream, on its way to the dashboard and around alarms in the log.
 
-Within the hub a strip is an array of all leads: a number that is not shown never becomes an object.
+Within the hub a strip is an array of all leads, and leaves it as JSON: no number becomes an object.
 `StripRecorder` remembers the last 30 s of one stream, to the microvolt. Once the alert of an
 alarm has its number, and the signal lasts for long enough behind its position (or has ended), it
 gives out the strip around it, which names the lead in use there. Pure: no sockets, no clock.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Self
+from typing import Annotated, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from pipeline.alarms.kinds import PHYSIOLOGICAL
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.errors import SnapshotError
-from pipeline.schema.public import UNSET, Alert, SignalStrip
-from pipeline.schema.state import State, field
-from pipeline.signal.ring import SignalRing, SignalRingState
+from pipeline.schema.public import UNSET, Alert
+from pipeline.schema.state import Shape, State, field
+from pipeline.schema.strip import EncodedStrip, Raw
+from pipeline.signal.ring import SignalRing, SignalRingState, json_of
 from pipeline.signal.segment import Segment
 
 STRIP_S: Final = 10.0
@@ -54,29 +55,16 @@ def strip_of(epoch: int, segment: Segment) -> Strip:
     return Strip(epoch, segment.strip_first, segment.strips, beats)
 
 
-def public_strip(
-    stream: str, strip: Strip, leads: Sequence[str] = (), lead: int = 0
-) -> SignalStrip:
-    """Return ``strip`` as it is published and logged: three decimals, None for NaN.
+class CutStrip(State):
+    """A part of a stream's signal."""
 
-    ``leads`` are the names of several leads, ``lead`` is the one in use.
-    """
-    # As float32 each number would be printed with all the digits of its neighbour in float64.
-    rows = np.round(strip.mv.astype(np.float64), 3).tolist()
-    if np.isnan(strip.mv).any():
-        rows = [[None if v != v else v for v in row] for row in rows]
-    first, *others = rows
-    several = len(rows) > 1
-    return SignalStrip(
-        stream=stream,
-        epoch=strip.epoch,
-        first_sample=strip.first_sample,
-        fs_hz=float(SAMPLING_RATE_HZ),
-        mv=first,
-        leads=list(leads) if several else UNSET,
-        more_mv=others if several else UNSET,
-        lead=leads[lead] if several else UNSET,
-    )
+    epoch: int
+    first_sample: int
+    """Position of the first values, at 360 Hz."""
+    lead: int
+    """The lead in use, by its number."""
+    values: Annotated[NDArray[np.int16], Shape((None, None))]
+    """int16[leads, n], as a `SignalRing` keeps them."""
 
 
 class StripRecorderState(State):
@@ -85,7 +73,7 @@ class StripRecorderState(State):
     ring: SignalRingState
     wanted: list[tuple[int, int]] = field(default_factory=list)
     """(number of the alert, its position at 360 Hz) of the strips still to be cut."""
-    cut: list[tuple[int, SignalStrip]] = field(default_factory=list)
+    cut: list[tuple[int, CutStrip]] = field(default_factory=list)
     """(number of the alert, its strip) of those that were not taken yet."""
     used: list[tuple[int, int]] = field(default_factory=list)
     """(position at 360 Hz, lead by number) where another lead came into use than the one before,
@@ -116,7 +104,11 @@ class StripRecorder:
         kept, wanted = self.state.ring.values.shape, (len(leads), KEPT)
         if kept != wanted:
             raise SnapshotError(f"state of {kept[0]} x {kept[1]} values, not {len(leads)} x {KEPT}")
-        if not all(0 <= lead < len(leads) for _, lead in self.state.used):
+        cut = [strip for _, strip in self.state.cut]
+        if any(len(strip.values) != len(leads) for strip in cut):
+            raise SnapshotError(f"state with strips of other than {len(leads)} leads")
+        in_use = [*(lead for _, lead in self.state.used), *(strip.lead for strip in cut)]
+        if not all(0 <= lead < len(leads) for lead in in_use):
             raise SnapshotError(f"state of a lead beyond the {len(leads)} of the stream")
         self._stream = stream
         self._leads = tuple(leads)
@@ -150,15 +142,9 @@ class StripRecorder:
             del used[0]
         return continues
 
-    def signal(self, begin: int, end: int) -> Strip:
-        """Return what is kept from one position to the other, a copy."""
-        begin, end = max(begin, self._ring.oldest), min(end, self.end)
-        return Strip(self.epoch, begin, self._ring.between(begin, end))
-
-    def published(self, begin: int, end: int, at: int) -> SignalStrip:
+    def published(self, begin: int, end: int, at: int) -> EncodedStrip:
         """Return what is kept between two positions, to be published; its lead is in use ``at``."""
-        lead = next((lead for since, lead in reversed(self.state.used) if since <= at), 0)
-        return public_strip(self._stream, self.signal(begin, end), self._leads, lead)
+        return self._encoded(self._cut(begin, end, at))
 
     def want(self, seq: int, epoch: int, time_s: float) -> None:
         """Record that the alert ``seq`` at ``time_s`` wants its strip."""
@@ -166,11 +152,14 @@ class StripRecorder:
             self.state.wanted.append((seq, round(time_s * SAMPLING_RATE_HZ)))
             del self.state.wanted[:-_MOST_WANTED]
 
-    def take(self, *, all_of_them: bool = False) -> list[tuple[int, SignalStrip]]:
-        """Return the strips that are whole, or ``all_of_them`` as far as they go, once."""
+    def take(self, *, all_of_them: bool = False) -> list[tuple[int, EncodedStrip]]:
+        """Return the strips that are whole, or ``all_of_them`` as far as they go, once.
+
+        Each has the number of its alert.
+        """
         self._cut_wanted(all_of_them=all_of_them)
         cut, self.state.cut = self.state.cut, []
-        return cut
+        return [(seq, self._encoded(strip)) for seq, strip in cut]
 
     def _cut_wanted(self, *, all_of_them: bool) -> None:
         half = round(STRIP_S * SAMPLING_RATE_HZ / 2)
@@ -180,8 +169,29 @@ class StripRecorder:
             if end < at + half and not all_of_them:
                 waiting.append((seq, at))
             elif begin < end:
-                self.state.cut.append((seq, self.published(begin, end, at)))
+                self.state.cut.append((seq, self._cut(begin, end, at)))
         self.state.wanted = waiting
+
+    def _cut(self, begin: int, end: int, at: int) -> CutStrip:
+        """Return what is kept between two positions; its lead is in use ``at``."""
+        lead = next((lead for since, lead in reversed(self.state.used) if since <= at), 0)
+        begin, end = max(begin, self._ring.oldest), min(end, self.end)
+        return CutStrip(self.epoch, begin, lead, self._ring.kept(begin, end))
+
+    def _encoded(self, strip: CutStrip) -> EncodedStrip:
+        """Return a strip as it is published and logged."""
+        first, *others = (Raw(json_of(values)) for values in strip.values)
+        several = len(self._leads) > 1
+        return EncodedStrip(
+            stream=self._stream,
+            epoch=strip.epoch,
+            first_sample=strip.first_sample,
+            fs_hz=float(SAMPLING_RATE_HZ),
+            mv=first,
+            leads=list(self._leads) if several else UNSET,
+            more_mv=others if several else UNSET,
+            lead=self._leads[strip.lead] if several else UNSET,
+        )
 
 
 def wants_strip(alert: Alert) -> bool:

@@ -24,7 +24,7 @@ from pipeline.scoring.qrs_shape import likeness_unshifted
 from pipeline.signal.kernels import sampling
 from pipeline.signal.kernels.scoring import leads as of_leads
 from pipeline.signal.kernels.scoring.shape import SHAPE_NUMBERS
-from pipeline.signal.ring import SignalRing, SignalRingState
+from pipeline.signal.ring import SignalRing, SignalRingState, json_of
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
 
@@ -72,7 +72,9 @@ def compile_kernels_of_beats() -> None:
         of_leads.compare_leads(two, each, two, two, each[:1], np.zeros((2, SHAPE_NUMBERS)))
         of_leads.follow_leads(two, each, np.zeros(2, dtype=np.float32), two, two)
         measure_beats([BeatFeatures()], rr_s, window[None, None], usable[None], _FIRST_LEAD, rr_s)
-        SignalRing(SignalRingState.fresh(1, WINDOW_SAMPLES)).place(0, 0, window[None])
+        ring = SignalRing(SignalRingState.fresh(1, WINDOW_SAMPLES))
+        ring.place(0, 0, window[None])
+        json_of(ring.kept(0, 1)[0])
         scales = dict.fromkeys(COMPONENTS, Scale(median=0.0, p95=1.0))
         live = LiveScore(LiveScoreConfig(scales=scales, threshold=1.0, learning_threshold=1.0))
         for _ in range(LEARNING_BEATS + 1):

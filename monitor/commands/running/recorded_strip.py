@@ -13,7 +13,7 @@ from monitor.inputs import segments_in
 from monitor.text import safe_text
 from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.errors import ConfigError, InputError
-from pipeline.schema.public import Alert, SignalStrip
+from pipeline.schema.public import Alert, SignalStrip, decode_strip, encode_json
 from pipeline.signal.segmenter import Segmenter
 from pipeline.stream.strips import KEPT, STRIP_S, StripRecorder, strip_of
 from replay.files.recordings import find_recordings
@@ -109,7 +109,7 @@ def _strip(source: RecordingSource, part: _Part) -> SignalStrip | None:
     recorder.add(strip_of(part.epoch, segmenter.finish()))
     if recorder.end <= part.begin:
         return None
-    strip = recorder.published(part.begin, part.end, part.at)
+    strip = decode_strip(encode_json(recorder.published(part.begin, part.end, part.at)))
     return strip if strip.mv else None
 
 

@@ -1,6 +1,7 @@
 """Kernels that complete beats: their positions, their intervals, and the windows around them."""
 
 import math
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,12 @@ R, SURE, LEAD, FIRST_R = range(4)
 
 NEVER = 2**62
 """Beyond all positions."""
+
+LONGEST_TEXT: Final = len("-32.767,")
+"""Of one value of a ring in JSON."""
+
+_MINUS, _POINT, _ZERO, _COMMA, _OPENING, _CLOSING = (ord(sign) for sign in "-.0,[]")
+_N, _U, _L = (ord(letter) for letter in "nul")
 
 
 @jit
@@ -242,3 +249,47 @@ def keep_whole(
         else:
             ring[at] = np.rint(min(max(value, -most), most) * per_unit)
         at = at + 1 if at + 1 < ring.size else 0
+
+
+@jit
+def write_thousandths(kept: NDArray[np.int16], unknown: int, text: NDArray[np.uint8]) -> int:
+    """Write values of a ring, which are thousandths, as the list that JSON has of them.
+
+    Args:
+        kept: int16[n].
+        unknown: what stands for no value, and becomes ``null``.
+        text: uint8[LONGEST_TEXT * n + 2] or longer, filled from its beginning.
+
+    Returns:
+        How many bytes were written.
+    """
+    text[0] = _OPENING
+    to = 1
+    for i in range(kept.size):
+        value = np.int64(kept[i])
+        if value == unknown:
+            text[to], text[to + 1], text[to + 2], text[to + 3] = _N, _U, _L, _L
+            to += 4
+        else:
+            if value < 0:
+                value = -value
+                text[to] = _MINUS
+                to += 1
+            whole, rest = value // 1000, value % 1000
+            if whole >= 10:
+                text[to] = _ZERO + whole // 10
+                to += 1
+            text[to], text[to + 1], text[to + 2] = _ZERO + whole % 10, _POINT, _ZERO + rest // 100
+            to += 3
+            if rest % 100:
+                text[to] = _ZERO + rest // 10 % 10
+                to += 1
+            if rest % 10:
+                text[to] = _ZERO + rest % 10
+                to += 1
+        text[to] = _COMMA
+        to += 1
+    # In the place of the last comma.
+    to = max(to, 2)
+    text[to - 1] = _CLOSING
+    return to

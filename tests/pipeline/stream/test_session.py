@@ -13,6 +13,7 @@ from pipeline.stream.stream import Stream
 from pipeline.stream.strips import Strip
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.lead_sets.troubles import LeadTrouble
+from tests.support.strips import read_back
 
 CONFIG = LiveScoreConfig(
     scales={name: Scale(median=0.0, p95=1.0) for name in COMPONENTS},
@@ -39,14 +40,20 @@ def shown(first: int, n: int, epoch: int = 0) -> SignalStrip:
     return SignalStrip(stream="s", epoch=epoch, first_sample=first, fs_hz=360.0, mv=list(values))
 
 
+def taken_from(one: StreamSession) -> SignalStrip:
+    """Return the strip that is published next."""
+    taken = one.take_strip()
+    assert taken is not None
+    return read_back(taken)
+
+
 def test_strips_that_follow_each_other_become_one() -> None:
     """What came in several chunks goes out once, at its place."""
     one = session()
     one.add_strip(strip(100, 5))
     one.add_strip(strip(105, 5))
 
-    taken = one.take_strip()
-    assert taken == shown(100, 10)
+    assert taken_from(one) == shown(100, 10)
     assert one.take_strip() is None
 
 
@@ -57,7 +64,7 @@ def test_strip_after_a_gap_or_in_a_new_epoch_has_its_own_position(first: int, ep
     one.add_strip(strip(100, 5))
     one.add_strip(strip(first, 5, epoch))
 
-    assert one.take_strip() == shown(first, 5, epoch)
+    assert taken_from(one) == shown(first, 5, epoch)
 
 
 def test_picture_needs_only_the_newest_ten_seconds() -> None:
@@ -65,7 +72,7 @@ def test_picture_needs_only_the_newest_ten_seconds() -> None:
     one = session()
     one.add_strip(strip(0, 10_000))
 
-    assert one.take_strip() == shown(6_400, 3_600)
+    assert taken_from(one) == shown(6_400, 3_600)
 
 
 def test_several_leads_go_out_together_and_survive_a_restart() -> None:
@@ -85,9 +92,7 @@ def test_several_leads_go_out_together_and_survive_a_restart() -> None:
         block = SampleBlock(begin, signal.samples[:, begin:end], flags=signal.flags[:, begin:end])
         for strip in one.stream.take(block).strips:
             one.add_strip(strip)
-        taken = one.take_strip()
-        assert taken is not None
-        return taken
+        return taken_from(one)
 
     one = begun()
     early = play(one, 0, 3_000)

@@ -29,8 +29,9 @@ from pipeline.signal.quality import Reason
 from pipeline.signal.samples import SampleBlock
 from pipeline.stream.beat_report import BeatReport
 from pipeline.stream.stream import Stream, StreamUpdate
-from pipeline.stream.strips import public_strip
+from pipeline.stream.strips import StripRecorder
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
+from tests.support.strips import read_back
 
 CONFIG = LiveScoreConfig(
     scales={name: Scale(median=-2.0, p95=0.5) for name in COMPONENTS},
@@ -443,7 +444,10 @@ def test_pictures_are_short() -> None:
     stream = Stream("p", 360.0, CONFIG, lambda: 0.0)
     taken = stream.take(SampleBlock(0, x, flags=flags))
     answer(stream, taken.windows)
-    values = [v for strip in taken.strips for v in public_strip("p", strip).mv if v is not None]
+    recorder = StripRecorder("p")
+    for strip in taken.strips:
+        recorder.add(strip)
+    values = [v for v in read_back(recorder.published(0, x.size, 0)).mv if v is not None]
     views = [published.view for published in stream.drain() if published.view is not None]
     values += [v for view in views for v in (*view.window, *view.residual)]
 

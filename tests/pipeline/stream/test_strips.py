@@ -1,5 +1,6 @@
 """The signal around an alarm: what is kept of the last 30 s, and cut out of it."""
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 import numpy as np
@@ -8,8 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SnapshotError
-from pipeline.schema.public import Alert
-from pipeline.stream.strips import KEPT, STRIP_S, Strip, StripRecorder, public_strip, wants_strip
+from pipeline.schema.public import UNSET, Alert, EncodedStrip, SignalStrip, encode_json
+from pipeline.signal.ring import SignalRing, json_of
+from pipeline.stream.snapshot import pack, unpack
+from pipeline.stream.strips import (
+    KEPT,
+    STRIP_S,
+    CutStrip,
+    Strip,
+    StripRecorder,
+    StripRecorderState,
+    wants_strip,
+)
+from tests.support.strips import read_back
 
 HALF = round(STRIP_S * 360 / 2)
 NAMES = ["II", "V1", "V5"]
@@ -30,6 +42,51 @@ def added(*strips: Strip) -> StripRecorder:
     return recorder
 
 
+def by_objects(strip: Strip, leads: Sequence[str] = (), lead: int = 0) -> SignalStrip:
+    """Return a strip as it is published: each value a number, rounded, or None."""
+    rows = np.round(strip.mv.astype(np.float64), 3).tolist()
+    first, *others = [[None if v != v else v for v in row] for row in rows]
+    several = len(rows) > 1
+    return SignalStrip(
+        stream="s",
+        epoch=strip.epoch,
+        first_sample=strip.first_sample,
+        fs_hz=360.0,
+        mv=first,
+        leads=list(leads) if several else UNSET,
+        more_mv=others if several else UNSET,
+        lead=leads[lead] if several else UNSET,
+    )
+
+
+def test_text_of_every_value_is_that_of_its_number() -> None:
+    """All that 16 bits can hold, in mV, as JSON has the number next to it; null for a mask."""
+    kept = np.arange(-32_768, 32_768).astype(np.int16)
+    numbers = [None, *(n / 1e3 for n in range(-32_767, 32_768))]
+    assert json_of(kept) == encode_json({"mv": numbers})[len('{"mv":') : -1]
+    assert json_of(kept[:0]) == b"[]"
+
+
+@given(
+    st.lists(st.floats(width=32), min_size=1, max_size=60)
+    | st.lists(st.floats(-40.0, 40.0, width=32), min_size=1, max_size=60),
+    st.integers(1, 3),
+)
+def test_strip_is_the_same_json_as_of_objects(values: list[float], leads: int) -> None:
+    """Byte for byte, whatever a filter gives out: NaN, infinities, -0.0."""
+    mv = np.resize(np.array(values, dtype=np.float32), (leads, len(values)))
+    recorder = added(Strip(3, 7, mv))
+    kept = SignalRing(recorder.state.ring).between(7, 7 + len(values))
+    expected = by_objects(Strip(3, 7, kept), NAMES[:leads])
+    assert encode_json(recorder.published(0, 10**6, 0)) == encode_json(expected)
+
+
+def test_encoded_strip_has_the_fields_of_a_public_one() -> None:
+    """In the same order, for that is the order in JSON."""
+    assert EncodedStrip.__struct_fields__ == SignalStrip.__struct_fields__
+    assert EncodedStrip.__struct_defaults__ == SignalStrip.__struct_defaults__
+
+
 @given(st.lists(st.integers(0, 9_000), min_size=1, max_size=12), st.data())
 def test_any_part_of_the_last_seconds_is_as_it_came(sizes: list[int], data: st.DataObject) -> None:
     """However it was cut into chunks, wherever the ring starts over, and in every lead."""
@@ -41,11 +98,11 @@ def test_any_part_of_the_last_seconds_is_as_it_came(sizes: list[int], data: st.D
     first = data.draw(st.integers(0, end))
     last = data.draw(st.integers(first, end))
     kept = max(first, end - KEPT)
-    found = recorder.signal(first, last)
+    found = read_back(recorder.published(first, last, 0))
 
     assert recorder.end == end
-    assert found.first_sample == kept
-    np.testing.assert_array_equal(found.mv, strip(0, end, leads=leads).mv[:, kept:last])
+    whole = strip(0, end, leads=leads).mv[:, kept:last]
+    assert found == by_objects(Strip(0, kept, whole), NAMES[:leads])
 
 
 @pytest.mark.parametrize(
@@ -58,7 +115,7 @@ def test_any_part_of_the_last_seconds_is_as_it_came(sizes: list[int], data: st.D
 def test_values_are_kept_to_the_microvolt(mv: float, kept: float | None) -> None:
     """As they are published, in 16 bits; what no ECG reaches is kept as the largest value."""
     recorder = added(Strip(0, 0, np.array([[mv]], dtype=np.float32)))
-    assert recorder.published(0, 1, 0).mv == [kept]
+    assert read_back(recorder.published(0, 1, 0)).mv == [kept]
 
 
 def test_memory_takes_two_bytes_a_value() -> None:
@@ -71,8 +128,7 @@ def test_a_chunk_longer_than_the_memory_leaves_its_end() -> None:
     """As of a replay at full speed."""
     recorder = added(strip(0, 100), strip(100, 3 * KEPT + 17))
     end = 3 * KEPT + 117
-    assert recorder.signal(0, end).first_sample == end - KEPT
-    np.testing.assert_array_equal(recorder.signal(0, end).mv, strip(end - KEPT, KEPT).mv)
+    assert read_back(recorder.published(0, end, 0)) == by_objects(strip(end - KEPT, KEPT))
 
 
 def test_strip_is_returned_once_when_the_signal_is_long_enough() -> None:
@@ -82,7 +138,9 @@ def test_strip_is_returned_once_when_the_signal_is_long_enough() -> None:
     assert recorder.take() == []
     recorder.add(strip(5_000, 400))
 
-    assert recorder.take() == [(7, public_strip("s", strip(3_600 - HALF, 2 * HALF)))]
+    ((seq, cut),) = recorder.take()
+    assert seq == 7
+    assert read_back(cut) == by_objects(strip(3_600 - HALF, 2 * HALF))
     assert recorder.take() == []
 
 
@@ -95,18 +153,28 @@ def test_what_breaks_the_signal_off_ends_the_strips_that_wait(after: Strip) -> N
     ((seq, cut),) = recorder.take()
 
     assert seq == 7
-    assert cut == public_strip("s", strip(4_680 - HALF, 5_000 - 4_680 + HALF))
+    assert read_back(cut) == by_objects(strip(4_680 - HALF, 5_000 - 4_680 + HALF))
+
+
+def test_cut_strips_survive_a_restart() -> None:
+    """They wait for the log as they are kept, in two bytes a value."""
+    recorder = added(strip(0, 5_000, leads=2))
+    recorder.want(7, 0, 13.0)
+    recorder.add(strip(9_000, 10, leads=2))
+    state = unpack(pack(recorder.state), StripRecorderState)
+    assert [cut.values.nbytes for _, cut in state.cut] == [4 * (5_000 - 4_680 + HALF)]
+    assert StripRecorder("s", state, leads=NAMES[:2]).take() == recorder.take()
 
 
 def test_gap_within_the_memory_is_masked_and_a_longer_one_forgets() -> None:
     """So a strip that spans a gap shows where it is."""
     recorder = added(strip(0, 100), strip(150, 50))
-    (found,) = recorder.signal(0, 200).mv
-    assert np.isnan(found[100:150]).all()
-    np.testing.assert_array_equal(found[150:], strip(150, 50).mv[0])
+    found = read_back(recorder.published(0, 200, 0)).mv
+    assert found[100:150] == [None] * 50
+    assert found[150:] == by_objects(strip(150, 50)).mv
 
     recorder.add(strip(200 + KEPT + 1, 20))
-    assert recorder.signal(0, 10**9).first_sample == 200 + KEPT + 1
+    assert recorder.published(0, 10**9, 0).first_sample == 200 + KEPT + 1
 
 
 def test_strip_of_another_epoch_is_not_cut() -> None:
@@ -126,16 +194,11 @@ def test_strip_has_every_lead_and_names_the_one_in_use_at_its_alert() -> None:
     recorder = added(seen(0, 3_000, (1_000, 0), (2_000, 1)), seen(3_000, 3_000, (4_000, 0)))
     for seq, time_s in [(1, 1_990 / 360), (2, 2_000 / 360), (3, 4_000 / 360)]:
         recorder.want(seq, 0, time_s)
-    cut = dict(recorder.take(all_of_them=True))
+    cut = {seq: read_back(one) for seq, one in recorder.take(all_of_them=True)}
 
     assert [cut[seq].lead for seq in (1, 2, 3)] == ["II", "V1", "II"]
     whole = strip(2_000 - HALF, 2 * HALF, leads=2)
-    assert cut[2].leads == ["II", "V1"]
-    assert cut[2] == public_strip("s", whole, NAMES[:2], 1)
-    assert [
-        mv == public_strip("s", Strip(0, 0, row[np.newaxis])).mv
-        for mv, row in zip(cut[2].signals, whole.mv, strict=True)
-    ] == [True, True]
+    assert cut[2] == by_objects(whole, NAMES[:2], 1)
 
 
 @pytest.mark.parametrize("size", [1, 70, 999, 6_000])
@@ -171,6 +234,15 @@ def test_state_of_other_leads_is_refused(used: list[tuple[int, int]]) -> None:
     with pytest.raises(SnapshotError):
         StripRecorder("s", state, leads=NAMES)
     state.used = used
+    with pytest.raises(SnapshotError):
+        StripRecorder("s", state, leads=NAMES[:2])
+
+
+@pytest.mark.parametrize(("leads", "lead"), [(1, 0), (3, 0), (2, 2), (2, -1)])
+def test_state_with_strips_of_other_leads_is_refused(leads: int, lead: int) -> None:
+    """Else the strip of an alert would name no lead, or the wrong one."""
+    state = added(seen(0, 500)).state
+    state.cut = [(1, CutStrip(0, 0, lead, np.zeros((leads, 5), dtype=np.int16)))]
     with pytest.raises(SnapshotError):
         StripRecorder("s", state, leads=NAMES[:2])
 

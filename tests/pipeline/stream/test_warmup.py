@@ -55,6 +55,6 @@ def test_no_kernel_of_a_stream_is_compiled_later() -> None:
         "           leads.follow_leads, shape.likeness_unshifted, measures.with_evidence,\n"
         "           organisation.take, organisation.likeness,\n"
         "           organisation.median_likeness, evidence.assess, evidence.without_p_waves,\n"
-        "           windows.keep_whole)\n"
+        "           windows.keep_whole, windows.write_thousandths)\n"
         "assert all(kernel.signatures for kernel in kernels), kernels"
     )

@@ -21,6 +21,7 @@ from pipeline.stream.strips import StripRecorder, strip_of
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from tests.support.logs import alert, strip
 from tests.support.recorded import record
+from tests.support.strips import read_back
 
 CURVE = re.compile("[\u2801-\u28ff]{50}")
 
@@ -110,7 +111,7 @@ def recorded(folder: Path) -> tuple[SignalStrip, Alert]:
     for block in in_blocks(np.rint(1e3 * samples) / np.float32(1e3), 250):
         kept.add(strip_of(0, segmenter.push(block)))
     about = alert(10_000, stream="bed1", time_s=40.0, log_id="log")
-    return kept.published(35 * 360, 45 * 360, 40 * 360), about
+    return read_back(kept.published(35 * 360, 45 * 360, 40 * 360)), about
 
 
 def test_the_signal_is_taken_from_a_recording(

@@ -98,8 +98,8 @@ class SessionState(State):
     """The newest message number of that session."""
     shed_samples: int = 0
     """Samples that sources had to drop."""
-    latencies_ms: Annotated[NDArray[np.float64], Shape((_LATENCIES,))] = field(
-        default_factory=lambda: np.zeros(_LATENCIES)
+    latencies_ms: Annotated[NDArray[np.float32], Shape((_LATENCIES,))] = field(
+        default_factory=lambda: np.zeros(_LATENCIES, dtype=np.float32)
     )
     """Ring of the latencies of the latest beats."""
     timed_beats: int = 0
@@ -262,7 +262,7 @@ class StreamSession:
             return None, None
         at = known // 2, known * 99 // 100
         p50, p99 = np.partition(self.state.latencies_ms[:known], at)[[*at]].tolist()
-        return p50, p99
+        return round(p50, 3), round(p99, 3)
 
     def watch_source(self, now: float) -> list[Alert]:
         """Return the alerts of a source that fell silent, or is back.

@@ -43,7 +43,7 @@ def test_an_hour_of_stamps_takes_little_memory_and_is_saved_whole() -> None:
     clock = SourceClock(FS_HZ)
     for sample, _, stamp_s in stamps(3600.0, ppm=3e4):
         clock.observe(sample, float(stamp_s))
-    arrays = clock.state.stamps.samples, clock.state.stamps.seconds
+    arrays = clock.state.stamps.offsets, clock.state.stamps.seconds
     assert sum(array.nbytes for array in arrays) <= 42_000
 
     state = decode(1, encode(1, clock.state), SourceClockState)

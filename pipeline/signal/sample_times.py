@@ -84,10 +84,12 @@ class SampleTimes:
     def add(self, sample: int, at: float) -> None:
         """Add an entry behind all others."""
         state = self.state
-        if state.end == len(state.offsets) or not self._is_near(sample):
+        end, offset = state.end, sample - state.origin
+        if end == len(state.offsets) or not -_FAR < offset < _FAR:
             self._make_room(sample)
-        state.offsets[state.end], state.seconds[state.end] = sample - state.origin, at
-        state.end += 1
+            end, offset = state.end, sample - state.origin
+        state.offsets[end], state.seconds[end] = offset, at
+        state.end = end + 1
 
     def add_all(self, samples: Sequence[int], seconds: Sequence[float]) -> None:
         """Add entries behind all others."""
@@ -124,9 +126,6 @@ class SampleTimes:
         # Through a memory view: the items of an array are slow to compare.
         at = bisect_right(state.offsets.data, sample - state.origin, state.begin, state.end)
         return state.seconds.item(min(at, state.end - 1))
-
-    def _is_near(self, sample: int) -> bool:
-        return -_FAR < sample - self.state.origin < _FAR
 
     def _make_room(self, sample: int) -> None:
         """Move the entries to the front of arrays with room for ``sample``, and some more.

@@ -26,7 +26,7 @@ if sys.argv[1] == "yes":
 libc.free(libc.malloc(4 << 20))  # from now on glibc would map no block of less than 4 MiB
 before = libc.mallinfo2().mapped_blocks
 for _ in range(100):  # the first may find room in what the imports have freed
-    libc.malloc(200 << 10)
+    libc.malloc(2 << 20)
 print(libc.mallinfo2().mapped_blocks - before)
 
 together = threading.Barrier(16)
@@ -59,6 +59,25 @@ def test_large_blocks_are_mapped_alone_and_threads_share_arenas(asked: str) -> N
     alone, _, arenas = run.stdout.partition("\n")
     assert (int(alone) >= 50) == (asked == "yes")
     assert (arenas.count("<heap nr=") <= 2) == (asked == "yes")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_what_one_commit_has_freed_serves_the_next() -> None:
+    """Sixteen states of 250 kB: their thousand pages are not asked of the system each time."""
+    code = (
+        "import resource\n"
+        "from monitor.run.limits import return_memory\n"
+        "return_memory()\n"
+        "for _ in range(11):\n"
+        "    states = [b'x' * 250_000 for _ in range(16)]\n"
+        "    del states\n"
+        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    first, *_, last = map(int, done.stdout.split())
+    assert last - first < 500
 
 
 def test_a_source_loads_no_kernels() -> None:

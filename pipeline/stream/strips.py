@@ -157,6 +157,8 @@ class StripRecorder:
 
         Each has the number of its alert.
         """
+        if not (self.state.wanted or self.state.cut):
+            return []  # nearly always
         self._cut_wanted(all_of_them=all_of_them)
         cut, self.state.cut = self.state.cut, []
         return [(seq, self._encoded(strip)) for seq, strip in cut]

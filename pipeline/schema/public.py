@@ -302,7 +302,9 @@ def encode_json(message: msgspec.Struct | Gap | LogReplaced | dict[str, Any]) ->
     try:
         body = _json_encoder.encode(message)
     except UnicodeEncodeError:
-        body = _json_encoder.encode(_encodable(msgspec.to_builtins(message)))
+        # The hook reads what is written already.
+        plain = msgspec.to_builtins(message, enc_hook=msgspec.json.decode)
+        body = _json_encoder.encode(_encodable(plain))
     if body.isascii() and b"\x7f" not in body:  # msgspec escapes C0 itself
         return body
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode()).encode()

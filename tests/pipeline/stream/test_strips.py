@@ -87,6 +87,19 @@ def test_encoded_strip_has_the_fields_of_a_public_one() -> None:
     assert EncodedStrip.__struct_defaults__ == SignalStrip.__struct_defaults__
 
 
+def test_names_that_are_no_text_are_written_as_in_any_message() -> None:
+    """A file may have a name in bytes that are no UTF-8."""
+    recorder = StripRecorder("M\udcfcller", leads=["I\udcfc", "\x9bII"])
+    recorder.add(strip(0, 9, leads=2))
+    found = read_back(recorder.published(0, 9, 0))
+    assert (found.stream, found.leads, found.lead) == (
+        "M\ufffdller",
+        ["I\ufffd", "\x9bII"],
+        "I\ufffd",
+    )
+    assert found.signals == by_objects(strip(0, 9, leads=2), NAMES[:2]).signals
+
+
 @given(st.lists(st.integers(0, 9_000), min_size=1, max_size=12), st.data())
 def test_any_part_of_the_last_seconds_is_as_it_came(sizes: list[int], data: st.DataObject) -> None:
     """However it was cut into chunks, wherever the ring starts over, and in every lead."""

@@ -77,9 +77,10 @@ _MEANING: Final = (
     "  in its place that nobody looks at, then one viewer with 16 strips; key: from a key to the\n"
     "  first bytes of the picture that it changed, the help and back, which changes all of it.\n"
     "  **night**: `monitor report` of a record of 24 h at 250 Hz, the whole command.",
-    "**patients of one hub**: the bundled record as many streams from one source, in real time\n"
-    "  or, where no chunk is named, at full speed; or as many synthetic devices of one process;\n"
-    "  patients is how many the hub keeps up with, or their worth of signal; see docs/scale.md.",
+    "**patients of one hub**: records as many streams from one source, in real time or, where no\n"
+    "  chunk is named, at full speed; each is the bundled one from another moment on, so that no\n"
+    "  beat and no alarm comes to all at once. Or as many synthetic devices of one process.\n"
+    "  Patients is how many the hub keeps up with, or their worth of signal; see docs/scale.md.",
     "**cluster**: `monitor bench --cluster`: the bundled record as many streams at full speed,\n"
     "  in chunks of a second, through one worker and through two; processor time of each. Sources\n"
     "  and brokers, librdkafka's mock cluster, are not part of it. One worker's time over that of\n"

@@ -1,22 +1,28 @@
 """Measure how many patients one hub takes: the processor time of each process, and lateness.
 
-The bundled record is played as a number of streams, from one source, through hub and scorer as
-processes: in real time, or as fast as they go. Or as many synthetic devices are read, as
-`monitor live` reads them. The processor time of a patient hardly depends on
+Records are played as a number of streams, from one source, through hub and scorer as processes: in
+real time, or as fast as they go. Each is the bundled one from another moment on, and none is as
+long as another: the patients of a ward have no beat and no alarm in common. Or as many synthetic
+devices are read, as `monitor live` reads them. The processor time of a patient hardly depends on
 other load of the machine; whether all keep real time does.
 """
 
+import itertools
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+import numpy as np
+
 from monitor.measure.process_usage import cpu_s
 from monitor.run.supervisor import System
 from pipeline.client import Subscriber
 from pipeline.schema.public import StageHistogram, SystemReport
 from pipeline.stream.streams import MAX_STREAMS
+from replay.demo import ADC_ZERO, GAIN, RATE_HZ
+from replay.headers import DEMO_RECORD
 
 
 class Case(NamedTuple):
@@ -26,7 +32,7 @@ class Case(NamedTuple):
     chunk_ms: float | None = None
     """Milliseconds of their chunks, in real time; None for full speed."""
     devices: bool = False
-    """Whether each is a device, which sends 20 ms at a time, and not the bundled record."""
+    """Whether each is a device, which sends 20 ms at a time, and not a record."""
 
 
 CASES: Final = (
@@ -40,7 +46,9 @@ _BEGUN_A_S: Final = 50
 
 _SECONDS: Final = 20.0
 _RECEIVE_S: Final = 0.2
-_FS_HZ: Final = 360.0
+
+_RECORDS: Final = 40
+"""Different records; of more streams, several have the same one, under other names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +89,11 @@ def measure_scale(case: Case, *, seconds: float = _SECONDS) -> ScaleFigures:
             ) as system,
             Subscriber(system.endpoints["alerts"], from_seq=1, topics=["system"]) as subscriber,
         ):
-            system.start_source(_source(case))
+            system.start_source(_source(case, Path(folder)))
             before = _after(system, subscriber, warm_up_s)
             after = _after(system, subscriber, seconds)
     samples = after.report.received_samples - before.report.received_samples
-    patients = samples / _FS_HZ / (after.at - before.at)
+    patients = samples / RATE_HZ / (after.at - before.at)
     used_s = {name: after.used_s[name] - before.used_s[name] for name in before.used_s}
     percent = {name: 100 * used / (after.at - before.at) for name, used in used_s.items()}
     total = after.report.latency_ms["total"], before.report.latency_ms["total"]
@@ -105,13 +113,32 @@ def measure_scale(case: Case, *, seconds: float = _SECONDS) -> ScaleFigures:
     )
 
 
-def _source(case: Case) -> list[str]:
-    """Return the arguments of ``monitor source``."""
+def _source(case: Case, folder: Path) -> list[str]:
+    """Return the arguments of ``monitor source``, for which records are written into a folder."""
     if case.devices:
-        addresses = (f"synthetic:?fs={_FS_HZ:g}&seed={n}&name=bed-{n}" for n in range(case.streams))
+        addresses = (f"synthetic:?fs={RATE_HZ}&seed={n}&name=bed-{n}" for n in range(case.streams))
         return [word for address in addresses for word in ("--device", address)]
     pace = ["max"] if case.chunk_ms is None else ["1", "--chunk", str(case.chunk_ms)]
-    return [*["demo"] * case.streams, "--loop", "--speed", *pace]
+    records = itertools.cycle(write_records(folder, min(case.streams, _RECORDS)))
+    return [*map(str, itertools.islice(records, case.streams)), "--loop", "--speed", *pace]
+
+
+def write_records(folder: Path, count: int) -> list[Path]:
+    """Write records that are out of step into a folder; return their headers.
+
+    The n-th goes through the bundled record once, from n / ``count`` of it on, and then on to twice
+    as far: so played in a loop they stay out of step.
+    """
+    adc = np.fromfile(DEMO_RECORD.with_suffix(".dat"), "<i2")
+    headers = []
+    for n in range(count):
+        name, later = f"bed{n}", n * adc.size // count
+        samples = np.resize(np.roll(adc, -later), adc.size + later)
+        (folder / f"{name}.dat").write_bytes(samples.tobytes())
+        signal = f"16 {GAIN} 11 {ADC_ZERO} {samples[0]} {samples.sum(dtype='<i2')} 0 MLII"
+        headers.append(header := folder / f"{name}.hea")
+        header.write_text(f"{name} 1 {RATE_HZ} {samples.size}\n{name}.dat {signal}\n")
+    return headers
 
 
 @dataclass(frozen=True, slots=True)

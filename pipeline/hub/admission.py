@@ -2,10 +2,11 @@
 
 Each stream has room for beats without a result of its own, and its own credit: no source takes the
 room of another. A record whose room is full waits: the answers to its chunks are held back, for
-`_HOLD_S` at most, lest its source take the hub for dead. Then they give no credit. A device cannot
-wait: its samples are taken, so that the rules on the signal run, and if no scorer takes its beats
-the oldest of them are given up. What comes without credit is not taken and counted; a source of
-ours sends it again.
+`_HOLD_S` at most, lest its source take the hub for dead. Then they give no credit. Where many
+records are replayed fast each has less room and credit, for what all of them have under way is what
+every beat waits for. A device cannot wait: its samples are taken, so that the rules on the signal
+run, and if no scorer takes its beats the oldest of them are given up. What comes without credit is
+not taken and counted; a source of ours sends it again.
 
 A log that takes nothing stops the records, and devices much later: first the hub leaves samples
 unread, then it gives no credit. Not thread-safe: runs in the hub's loop. Units: seconds of the
@@ -31,6 +32,9 @@ SHORT_UNDER_WAY: Final = int(MOST_S / SHORT_S)
 _LONG: Final = SHORT_UNDER_WAY // CHUNKS_UNDER_WAY
 """Credit that a chunk takes which is not short; a short one takes 1."""
 
+_FAST_UNDER_WAY: Final = 256
+"""Chunks longer than `MOST_S` that all sources share as credit: only a fast replay sends them."""
+
 MAX_PENDING: Final = 4_096
 """Beats without a result that all streams share as room; alerts outside the log at which no samples
 of records are taken."""
@@ -39,7 +43,10 @@ _MAX_UNLOGGED: Final = 4 * MAX_PENDING
 """Alerts outside the log at which no samples are taken: some 16 MiB."""
 
 LEAST_ROOM: Final = 64
-"""Room of a stream, however many there are: a batch for a scorer."""
+"""Room of a device, however many streams there are: a batch for a scorer."""
+
+LEAST_OF_RECORD: Final = 16
+"""Room of a record, which can wait, however many streams there are."""
 
 MOST_ROOM: Final = 512
 """Room of a stream, however few there are: seven minutes of a heart."""
@@ -76,15 +83,15 @@ class Admission:
         self._streams = streams
         self._dispatcher = dispatcher
         self._updated_at = float("-inf")
-        self._room = MOST_ROOM
+        self._room = self._room_of_record = MOST_ROOM
         self._pending = 0
         """Beats without a result, over all streams."""
         self._full_since: dict[str, float] = {}
         """Streams whose room is full, and since when."""
         self._under_way: dict[str, int] = {}
         """Credit that chunks take which were taken in and are not answered, by stream."""
-        self._short: set[str] = set()
-        """Streams that come in short chunks."""
+        self._credits: dict[str, int] = {}
+        """Credit of each stream, by the length of its latest chunk."""
         self._log_full_since: float | None = None
         self._log_full = False
         """Whether so many alerts wait for the log that no samples of records are taken."""
@@ -99,14 +106,21 @@ class Admission:
         if self.open_streams >= MANY and now - self._updated_at < every_s:
             return None
         self._updated_at = now
-        pending = [one.stream.pending for one in sessions.values()]
-        over = sum(one.state.ending and one.ended for one in sessions.values())
-        self._short &= sessions.keys()
-        self.open_streams = open_streams = len(sessions) - over
+        pending = [one.stream.beats.pending for one in sessions.values()]
+        over = sum([one.state.ending and one.ended for one in sessions.values()])
+        self.open_streams = len(sessions) - over
         self._pending = sum(pending)
-        self._room = min(MOST_ROOM, max(LEAST_ROOM, MAX_PENDING // max(1, open_streams)))
-        full = [n for n, beats in zip(sessions, pending, strict=True) if beats >= self._room]
+        share = MAX_PENDING // max(1, self.open_streams)
+        self._room = min(MOST_ROOM, max(LEAST_ROOM, share))
+        self._room_of_record = room = min(MOST_ROOM, max(LEAST_OF_RECORD, share))
+        full = [
+            name
+            for (name, session), beats in zip(sessions.items(), pending, strict=True)
+            if beats >= room and (beats >= self._room or _can_wait(session))
+        ]
         self._full_since = {name: self._full_since.get(name, now) for name in full}
+        if len(self._credits) > len(sessions):
+            self._credits = {n: most for n, most in self._credits.items() if n in sessions}
         ids = [
             beat.id
             for name, since in self._full_since.items()
@@ -153,9 +167,12 @@ class Admission:
         else:
             taken = [1 if n <= short else _LONG for n in lengths]
         if taken[-1] == 1:
-            self._short.add(name)
+            self._credits[name] = SHORT_UNDER_WAY
+        elif lengths[-1] <= MOST_S * fs_hz:
+            self._credits[name] = CHUNKS_UNDER_WAY
         else:
-            self._short.discard(name)
+            each = _FAST_UNDER_WAY // max(1, self.open_streams)
+            self._credits[name] = min(CHUNKS_UNDER_WAY, max(1, each))
         self._under_way[name] = self._under_way.get(name, 0) + sum(taken)
         return taken
 
@@ -175,12 +192,14 @@ class Admission:
         """Return how many chunks the source of a stream may send without an answer."""
         if self._is_refused(name) or self._waits(name):
             return 0
-        return SHORT_UNDER_WAY if name in self._short else CHUNKS_UNDER_WAY
+        return self._credits.get(name, CHUNKS_UNDER_WAY)
 
     def _waits(self, name: str) -> bool:
         """Return whether a stream's room is full, and its source can wait."""
         session = self._streams.sessions.get(name)
-        return session is not None and session.stream.pending >= self._room and _can_wait(session)
+        if session is None or session.stream.beats.pending < self._room_of_record:
+            return False
+        return _can_wait(session)
 
     def _is_refused(self, name: str) -> bool:
         """Return whether nothing of a stream is taken.

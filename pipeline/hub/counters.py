@@ -8,17 +8,19 @@ No sockets; the clock is an argument. Not thread-safe: runs in the hub's loop.
 """
 
 import logging
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from operator import attrgetter
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.errors import WireError
-from pipeline.schema.public import STAGES, Alert, Latency, StageHistogram
-from pipeline.stream.counters import Counters, counted
+from pipeline.schema.public import STAGES, Alert, StageHistogram
+from pipeline.scoring.beat import Beat
+from pipeline.stream.counters import MOST, Counters
 from pipeline.stream.session import StreamSession
 
 logger = logging.getLogger(__name__)
@@ -33,25 +35,42 @@ BUCKETS_MS: Final = (
 a beat's window waits for its end."""
 
 
-_parts = attrgetter(*STAGES)
+_SUMMED: Final = (
+    "samples", "duplicate_samples", "out_of_order_samples", "gap_samples", "late_samples",
+    "unreadable_lines", "windows", "scored_windows", "refused_windows",
+)  # fmt: skip
+"""The `Counters` that a report has."""
+
+_numbers_of = attrgetter(*_SUMMED)
+_times_of = attrgetter(
+    "r_arrived", "window_arrived", "ready_arrived", "cut_at", "scored_at", "compute_s"
+)
 
 
-class Histogram:
-    """How many values fell below each of `BUCKETS_MS`."""
+class Histograms:
+    """How many values of each of several kinds fell below each of `BUCKETS_MS`."""
 
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BUCKETS_MS) + 1)
-        self._sum_ms = 0.0
+    def __init__(self, kinds: int) -> None:
+        self._counts = np.zeros((kinds, len(BUCKETS_MS) + 1), np.int64)
+        self._sums_ms = np.zeros(kinds)
+        self._first = np.arange(0, self._counts.size, len(BUCKETS_MS) + 1)[:, None]
+        """Place of the first count of each kind."""
 
-    def observe(self, value_ms: float) -> None:
-        """Count one value."""
-        self._counts[bisect_left(BUCKETS_MS, value_ms)] += 1
-        self._sum_ms += value_ms
+    def observe(self, values_ms: NDArray[np.float64]) -> None:
+        """Count values, float64[kinds, n]."""
+        at = self._first + np.searchsorted(BUCKETS_MS, values_ms)
+        counts = np.bincount(at.ravel(), minlength=self._counts.size)
+        self._counts += counts.reshape(self._counts.shape)
+        self._sums_ms += values_ms.sum(axis=1)
 
-    def report(self) -> StageHistogram:
-        """Return the counts."""
-        *cumulative, count = accumulate(self._counts)
-        return StageHistogram(cumulative=cumulative, count=count, sum_ms=round(self._sum_ms, 3))
+    def report(self) -> list[StageHistogram]:
+        """Return the counts of each kind."""
+        return [
+            StageHistogram(cumulative=cumulative, count=count, sum_ms=round(sum_ms, 3))
+            for (*cumulative, count), sum_ms in zip(
+                self._counts.cumsum(axis=1).tolist(), self._sums_ms.tolist(), strict=True
+            )
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +97,7 @@ class HubCounters:
         self.alarms: Counter[str] = Counter()
         """Alarms that began and are in the log, by kind."""
         self._removed = Totals(Counters(), 0)
-        self._histograms = [Histogram() for _ in STAGES]
+        self._histograms = Histograms(len(STAGES))
 
     def reject(self, error: WireError, now: float) -> None:
         """Count a frame that is refused; the program's log says so, every `_WARN_S` at most."""
@@ -94,11 +113,22 @@ class HubCounters:
         if session is not None:
             session.uncredited_chunks += 1
 
-    def on_beat(self, latency: Latency) -> None:
-        """Count where the time of a beat with a score went."""
-        for histogram, milliseconds in zip(self._histograms, _parts(latency), strict=True):
-            # A beat that an earlier hub found may have times of another clock.
-            histogram.observe(max(0.0, milliseconds))
+    def on_beats(self, beats: Sequence[Beat], now: float) -> list[float]:
+        """Count where the time of beats with a score went that are published ``now``.
+
+        Returns the whole latency of each, as `Beat.latency` has it, in milliseconds.
+        """
+        if not beats:
+            return []
+        r, window, ready, cut, scored, compute = np.array([_times_of(beat) for beat in beats]).T
+        models = np.minimum(compute, scored - cut)
+        stages_ms = 1e3 * np.array(
+            [window - r, ready - window, cut - ready, scored - cut - models, models, now - scored,
+             now - r]
+        )  # fmt: skip
+        # A beat that an earlier hub found may have times of another clock.
+        self._histograms.observe(stages_ms.clip(min=0.0))
+        return [round(total, 3) for total in stages_ms[-1].tolist()]
 
     def on_alert(self, alert: Alert) -> None:
         """Count an alert that is in the log, if it begins an alarm."""
@@ -111,30 +141,13 @@ class HubCounters:
 
     def totals(self, sessions: Iterable[StreamSession]) -> Totals:
         """Return the sums over ``sessions`` and all streams that were removed."""
-        total = Counters()
-        _add(total, self._removed.counters)
-        shed = self._removed.shed_samples
+        rows, shed = [_numbers_of(self._removed.counters)], self._removed.shed_samples
         for session in sessions:
-            _add(total, session.stream.counters)
-            shed = counted(shed, session.state.shed_samples)
-        return Totals(total, shed)
+            rows.append(_numbers_of(session.stream.counters))
+            shed += session.state.shed_samples
+        sums = (min(MOST, sum(numbers)) for numbers in zip(*rows, strict=True))
+        return Totals(Counters(**dict(zip(_SUMMED, sums, strict=True))), min(MOST, shed))
 
     def latency_ms(self) -> dict[str, StageHistogram]:
         """Return the histogram of each stage."""
-        return {
-            stage: histogram.report()
-            for stage, histogram in zip(STAGES, self._histograms, strict=True)
-        }
-
-
-def _add(total: Counters, one: Counters) -> None:
-    """Add the numbers that a report needs to ``total``."""
-    total.samples += one.samples
-    total.duplicate_samples += one.duplicate_samples
-    total.out_of_order_samples += one.out_of_order_samples
-    total.gap_samples = counted(total.gap_samples, one.gap_samples)
-    total.late_samples += one.late_samples
-    total.unreadable_lines = counted(total.unreadable_lines, one.unreadable_lines)
-    total.windows += one.windows
-    total.scored_windows += one.scored_windows
-    total.refused_windows += one.refused_windows
+        return dict(zip(STAGES, self._histograms.report(), strict=True))

@@ -376,10 +376,10 @@ class Hub:
         self._control.reply(logged, self._outbox.take_new(), self._outbox.unwritable)
         reports, now = self._reports[: following.reports], self._clock()
         self._outbox.publish_beats(reports)
-        for beat in (report.beat for report in reports if report.beat.verdict is not None):
-            self._counters.on_beat(latency := beat.latency(now))
+        beats = [report.beat for report in reports if report.beat.verdict is not None]
+        for beat, total_ms in zip(beats, self._counters.on_beats(beats, now), strict=True):
             if (session := self._streams.sessions.get(beat.id[0])) is not None:
-                session.record_latency(latency.total)
+                session.record_latency(total_ms)
         del self._reports[: following.reports]
         if following.end_reached:
             self._status.report_now()

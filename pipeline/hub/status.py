@@ -81,6 +81,10 @@ class HubStatus:
         self._due = {"heartbeat": 0.0, "status": 0.0, "strip": 0.0}
         self._began = clock()
         self._scorers = 0
+        self._states: dict[str, int] = {}
+        """Streams by state, as they were counted last."""
+        self._count_at = 0.0
+        """When they are counted again."""
 
     def on_alert(self, alert: Alert) -> None:
         """Write a new alert about the system, or about a silent source, to the program's log."""
@@ -90,7 +94,7 @@ class HubStatus:
 
     def report_now(self) -> None:
         """Report all that `regular_messages` has with its next call, however soon that is."""
-        self._due["status"] = 0.0
+        self._due["status"] = self._count_at = 0.0
 
     def next_deadline(self) -> float:
         """Return when `regular_messages` has something again."""
@@ -112,7 +116,7 @@ class HubStatus:
             self._due["status"] = now + _STATUS_S
             for status in statuses() if self._outbox.wants(_STATUS) else ():
                 yield f"status/{status.stream}", status
-            report = self.report()
+            report = self.report(share)
             yield "system", report
             self._on_report(report, statuses)
         if now >= self._due["heartbeat"]:
@@ -145,14 +149,18 @@ class HubStatus:
             recorded=not self._outbox.unwritable,
         )
 
-    def report(self) -> SystemReport:
-        """Return the report on the whole system."""
+    def report(self, share: float = 1.0) -> SystemReport:
+        """Return the report on the whole system, for ``share`` times the usual number of streams.
+
+        To see the state of a stream is to look at all of its parts: beyond the usual number the
+        states are counted less often, in proportion.
+        """
         now, log, system = self._clock(), self._log, self._system()
-        system_of = self._around(system)
         self._log_scorers(system.scorers)
-        sessions = self._streams.sessions
-        sums = self._counters.totals(sessions.values())
-        words = [one.state_word(now, system_of(name)) for name, one in sessions.items()]
+        if share <= 1.0 or now >= self._count_at:
+            self._count_at = now + _STATUS_S * share
+            self._states = self._counted_states(now, system)
+        sums = self._counters.totals(self._streams.sessions.values())
         total = sums.counters
         return SystemReport(
             utc=utc_text(time.time()),
@@ -160,7 +168,7 @@ class HubStatus:
             commit=self._config.commit,
             uptime_s=round(now - self._began, 3),
             resident_bytes=resident_bytes(),
-            streams=dict(Counter(words)),
+            streams=self._states,
             scorers=system.scorers,
             received_samples=total.samples + total.duplicate_samples,
             duplicate_samples=total.duplicate_samples,
@@ -193,6 +201,11 @@ class HubStatus:
             unsaved_states=self._counters.unsaved_states,
             recording=None if self._config.recorder is None else self._config.recorder.report(),
         )
+
+    def _counted_states(self, now: float, system: SystemState) -> dict[str, int]:
+        """Return how many streams are in each state."""
+        system_of, sessions = self._around(system), self._streams.sessions
+        return dict(Counter([one.state_word(now, system_of(n)) for n, one in sessions.items()]))
 
     def heartbeat(self) -> Heartbeat:
         """Return which alerts the log holds, and whether it can be written."""

@@ -217,7 +217,8 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     resident_bytes: int | None = None
     """Memory of the hub; null where the operating system does not report it."""
     streams: dict[str, int]
-    """Streams by state; ``ended`` is one of the states."""
+    """Streams by state; ``ended`` is one of the states. Those of more than 256 streams are counted
+    less often than each second, in proportion."""
     scorers: int
     received_samples: int
     """All in chunks that were taken, repeats included."""

@@ -18,19 +18,20 @@ from numpy.typing import NDArray
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.state_machine import AlarmStateMachine
 from pipeline.client import ask
-from pipeline.hub.counters import BUCKETS_MS, Histogram, HubCounters
+from pipeline.hub.counters import BUCKETS_MS, Histograms, HubCounters
 from pipeline.hub.status import HubStatus, resident_bytes
 from pipeline.schema.messages import SCORING_VERSION, Chunk, Ready, ScoreRequest, decode, encode
 from pipeline.schema.public import (
     STAGES,
     Alert,
-    Latency,
     Status,
     SystemReport,
     decode_public,
     encode_json,
 )
 from pipeline.schema.requests import Acknowledge, State
+from pipeline.scoring.beat import Beat
+from pipeline.signal.quality import Reason
 from pipeline.stream.counters import Counters
 from pipeline.stream.session import StreamSession
 from pipeline.stream.stream import Stream
@@ -52,17 +53,49 @@ R7 = (
 )  # fmt: skip
 
 
-@given(st.lists(st.floats(0.0, 1e5, width=32), max_size=60))
-def test_histogram_counts_what_is_no_longer_than_each_bucket(values: list[float]) -> None:
-    """Cumulative counts as Prometheus wants them, against counting one by one."""
-    histogram = Histogram()
-    for value in values:
-        histogram.observe(value)
-    report = histogram.report()
+LATENCIES_MS = st.floats(0.0, 1e5, width=32)
 
-    assert report.cumulative == [sum(v <= bucket for v in values) for bucket in BUCKETS_MS]
-    assert report.count == len(values)
-    assert report.sum_ms == pytest.approx(sum(values), abs=1e-3)
+
+@given(st.lists(st.lists(LATENCIES_MS, min_size=2, max_size=2), max_size=60))
+def test_histograms_count_what_is_no_longer_than_each_bucket(pairs: list[list[float]]) -> None:
+    """Cumulative counts as Prometheus wants them, against counting one by one."""
+    histograms = Histograms(2)
+    for some in (pairs[:20], pairs[20:]):
+        histograms.observe(np.array(some).reshape(-1, 2).T)
+
+    for kind, report in enumerate(histograms.report()):
+        values = [pair[kind] for pair in pairs]
+        assert report.cumulative == [sum(v <= bucket for v in values) for bucket in BUCKETS_MS]
+        assert report.count == len(values)
+        assert report.sum_ms == pytest.approx(sum(values), abs=1e-3)
+
+
+def beats_of(times: Sequence[Sequence[float]]) -> list[Beat]:
+    """Return beats with these times and this ``compute_s``."""
+    names = ("r_arrived", "window_arrived", "ready_arrived", "cut_at", "scored_at", "compute_s")
+    beats = []
+    for of_beat in times:
+        nothing = np.zeros(0, np.float32)
+        beat = Beat(("s", 0, 0), 0, 0.8, nothing, nothing, Reason.OK, 0.0, 0.0, 0.0, 0.0)
+        for name, value in zip(names, of_beat, strict=True):
+            setattr(beat, name, value)
+        beats.append(beat)
+    return beats
+
+
+@given(st.lists(st.lists(st.floats(0.0, 20.0), min_size=6, max_size=6), max_size=30))
+def test_latencies_are_counted_as_each_beat_has_them(times: list[list[float]]) -> None:
+    """Stage by stage, also where another clock made a stage negative."""
+    counts, beats = HubCounters(), beats_of(times)
+    latencies = [beat.latency(20.0) for beat in beats]
+
+    totals = counts.on_beats(beats, 20.0)
+
+    assert totals == pytest.approx([one.total for one in latencies], abs=0.01)
+    for stage, histogram in counts.latency_ms().items():
+        values = [max(0.0, getattr(one, stage)) for one in latencies]
+        assert histogram.count == len(beats)
+        assert histogram.sum_ms == pytest.approx(sum(values), abs=0.2)
 
 
 def status_of(
@@ -93,6 +126,23 @@ def status_of(
 def report_of(counters: HubCounters, **parts: Any) -> SystemReport:
     """Return the report on a hub without streams, but for ``parts``."""
     return status_of(counters, **parts).report()
+
+
+def test_states_of_very_many_streams_are_counted_less_often() -> None:
+    """In proportion; at once where something was reported, and of the usual number always."""
+    sessions = [session_of(Counters(), 0)]
+    status = status_of(HubCounters(), sessions=sessions)
+    sessions_of_hub = status._streams.sessions
+    assert status.report(share=4.0).streams == {"not_analysable": 1}
+    sessions_of_hub["another"] = session_of(Counters(samples=7), 0)
+
+    later = status.report(share=4.0)
+    assert (later.streams, later.received_samples) == ({"not_analysable": 1}, 7)
+    assert status.report(share=1.0).streams == {"not_analysable": 2}
+    del sessions_of_hub["another"]
+    assert status.report(share=4.0).streams == {"not_analysable": 2}
+    status.report_now()
+    assert status.report(share=4.0).streams == {"not_analysable": 1}
 
 
 def session_of(counters: Counters, shed: int) -> StreamSession:
@@ -360,11 +410,10 @@ def test_the_state_on_request_is_what_is_published(tmp_path: Path) -> None:
 
 def test_observing_a_beat_costs_microseconds() -> None:
     """Counting is no load: 10,000 beats in well under a second."""
-    counts = HubCounters()
-    latency = Latency(window=500.0, total=510.0)
+    counts, [beat] = HubCounters(), beats_of([[0.0, 0.5, 0.5, 0.5, 0.51, 0.005]])
     began = time.process_time()
-    for _ in range(10_000):
-        counts.on_beat(latency)
+    for _ in range(100):
+        counts.on_beats([beat] * 100, 1.0)
     assert time.process_time() - began < 1.0
 
 

@@ -35,8 +35,9 @@ def wait_s(seconds: float) -> None:
 class Pacer:
     """Decides which samples are due. Time starts with the first call; not thread-safe.
 
-    Without a wait it starts within a block of that call, where the clock is a multiple of a block:
-    so those of many readers of one rate are due together, and wake them once.
+    Without a wait it starts within `BLOCK_S` of that call, where the clock is a multiple of a block,
+    or of the part of it that is about as long: so those of many readers of one rate wake them once
+    in that time, and not all of their long blocks are due at once.
     """
 
     def __init__(
@@ -87,7 +88,8 @@ class Pacer:
             self._started_s = now_s
             if self._wait is None:
                 block_s = self.block_samples / self._rate_hz
-                self._started_s = math.ceil(now_s / block_s) * block_s
+                step_s = block_s / max(1, round(block_s / BLOCK_S))
+                self._started_s = math.ceil(now_s / step_s) * step_s
         self.due_at = self._started_s + sample / self._rate_hz
         missing_s = self.due_at - now_s
         if self._wait is None:

@@ -56,6 +56,18 @@ def test_readers_of_one_rate_that_begin_at_different_moments_are_due_together() 
     assert all(abs(block - round(block)) < 1e-6 for block in blocks)
 
 
+def test_long_blocks_of_many_readers_are_due_one_after_the_other() -> None:
+    """At a few moments of each block: a hub gets no burst of all, and the reader wakes seldom."""
+    clock, due = Clock(), []
+    for _ in range(200):
+        pacer = Pacer(360.0, 1.0, clock=clock, wait=None, block_s=0.2)
+        pacer.wait_for(72)
+        due.append(round((pacer.due_at % 0.2) / 0.02) % 10)
+        assert pacer.due_at - clock.now_s < 0.2 + 0.02
+        clock.now_s += 0.001
+    assert [due.count(moment) for moment in range(10)] == [20] * 10
+
+
 @pytest.mark.parametrize(("rate_hz", "speed"), [(360.0, 1.0), (250.0, 20.0), (128.3, 1.5)])
 def test_an_hour_drifts_by_less_than_one_block(rate_hz: float, speed: float) -> None:
     """Waits that are each 1.7 ms too long do not add up."""

@@ -289,9 +289,9 @@ class Dispatcher:
         deadlines = [
             batch.sent_at + config.redeliver_after_s for batch in self._under_way if not batch.late
         ]
-        if self._free_scorer() is not None:
-            due_at = self._queue.due_at()
-            deadlines += [] if due_at is None else [due_at]
+        due_at = self._queue.due_at()
+        if due_at is not None and self._free_scorer() is not None:
+            deadlines.append(due_at)
         return max(now, min(deadlines)) if deadlines else None
 
     def _is_due(self, now: float, at_once: bool) -> bool:

@@ -306,6 +306,6 @@ def wait(sockets: Sequence[ZmqSocket], timeout_s: float, wakeup: Wakeup | None =
     if wakeup is not None:
         watched.append(wakeup.fileno())
     timeout_ms = math.ceil(max(0.0, timeout_s) * 1_000)
-    zmq.zmq_poll([(one, _POLLIN) for one in watched], timeout_ms)
-    if wakeup is not None:
+    ready = zmq.zmq_poll([(one, _POLLIN) for one in watched], timeout_ms)
+    if wakeup is not None and any(one == watched[-1] for one, _ in ready):
         wakeup.clear()

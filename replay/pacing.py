@@ -35,9 +35,9 @@ def wait_s(seconds: float) -> None:
 class Pacer:
     """Decides which samples are due. Time starts with the first call; not thread-safe.
 
-    Without a wait it starts within `BLOCK_S` of that call, where the clock is a multiple of a block,
-    or of the part of it that is about as long: so those of many readers of one rate wake them once
-    in that time, and not all of their long blocks are due at once.
+    Without a wait it starts within `BLOCK_S` of that call, where the clock is a multiple of a
+    block, or of the part of it that is about as long. So those of many readers of one rate wake
+    them once in that time, and not all of their long blocks are due at once.
     """
 
     def __init__(

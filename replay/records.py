@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,6 +196,17 @@ def write_beats(
     return target
 
 
+class _Piece(NamedTuple):
+    """Samples of a record that were read at once."""
+
+    range: tuple[int, int]
+    """From the first one to behind the last one."""
+    samples: NDArray[np.float32]
+    flags: NDArray[np.uint8] | None
+    flagged: set[int]
+    """The blocks with a flag, by number."""
+
+
 class RecordSource:
     """One lead of a record, or several, as a `replay.source.Source`, at any speed.
 
@@ -246,6 +257,8 @@ class RecordSource:
         # Of whole blocks: a shorter one among them would be due before it is looked for.
         piece = _piece_length(header, indices)
         self._piece_length = piece - piece % min(self._block, piece)
+        self._piece: _Piece | None = None
+        """What was read last: of a short record that is looped, all of it."""
         self._closed = False
 
     @property
@@ -274,12 +287,9 @@ class RecordSource:
         first = self._start[1] if epoch == self._start[0] else self._first
         for piece_first in range(first, self._last, self._piece_length):
             piece_last = min(piece_first + self._piece_length, self._last)
-            samples, flags = self._reader.read(piece_first, piece_last)
-            flagged = set[int]()  # the blocks with a flag, by number
-            if flags is not None:
-                flagged.update(
-                    (np.flatnonzero(np.atleast_2d(flags).any(axis=0)) // length).tolist()
-                )
+            if self._piece is None or self._piece.range != (piece_first, piece_last):
+                self._piece = self._read_piece(piece_first, piece_last)
+            _, samples, flags, flagged = self._piece
             for n, at in enumerate(range(0, piece_last - piece_first, length)):
                 cut = slice(at, at + length)
                 yield SampleBlock(
@@ -288,6 +298,14 @@ class RecordSource:
                     flags=flags[..., cut] if flags is not None and n in flagged else None,
                     epoch=epoch,
                 )
+
+    def _read_piece(self, first: int, last: int) -> "_Piece":
+        samples, flags = self._reader.read(first, last)
+        flagged = set[int]()
+        if flags is not None:
+            at = np.flatnonzero(np.atleast_2d(flags).any(axis=0))
+            flagged.update((at // self._block).tolist())
+        return _Piece((first, last), samples, flags, flagged)
 
     def seek(self, epoch: int, sample: int) -> None:
         """Make `blocks` begin at a sample of an epoch."""

@@ -412,6 +412,19 @@ def test_start_and_duration_keep_the_records_own_positions() -> None:
     assert clock.now_s - began_s == pytest.approx(5.0)
 
 
+def test_a_short_record_that_is_looped_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands that are played over and over do not read their files again each time."""
+    source, reads = RecordSource(DEMO_RECORD, speed=None, loop=True), []
+    read = source._reader.read
+    monkeypatch.setattr(source._reader, "read", lambda *part: reads.append(part) or read(*part))
+    found = [block for block in itertools.islice(source.blocks(), 24) if block is not None]
+    assert reads == [(0, 43_200)]
+    assert [block.epoch for block in found] == [0] * 12 + [1] * 12
+    for once, again in zip(found[:12], found[12:], strict=True):
+        np.testing.assert_array_equal(once.samples, again.samples)
+        assert (once.flags is None) == (again.flags is None)
+
+
 def test_a_loop_starts_the_next_epoch_where_it_started() -> None:
     """A looped record is endless: the same positions in the next epoch, still paced."""
     clock = Clock()

@@ -153,6 +153,11 @@ class SourceAlarm:
         """The latest alert of the alarm, where it is active."""
         return self._machine.active
 
+    @property
+    def is_active(self) -> bool:
+        """Whether the alarm is active, if only latched."""
+        return bool(self.state.machine.alarms)
+
     def calls_again_at(self, age_s: float) -> bool:
         """Return whether the alarm, acknowledged long ago, calls again at this age."""
         acknowledged = any(alert.state == "ack" for alert in self._machine.active)

@@ -271,6 +271,8 @@ class StreamSession:
         """
         stream = self.stream
         age_s = now - max(self.arrived_at, self.waited_at)
+        if age_s <= STALE_S and not self.source_alarm.is_active:
+            return []  # nearly always
         return self.source_alarm.on_age(
             age_s,
             stream.next_sample,

@@ -219,12 +219,12 @@ def _blocks_sent(
     client: IngestClient, source: Source, info: SourceInfo, *, paced: bool, quotations: bool
 ) -> Iterator[float]:
     """Send what a source yields and reports, until it ends; yield as `_steps`."""
-    live = info.total_samples is None
+    live, leads = info.total_samples is None, len(info.leads)
     due_source = source if isinstance(source, PacedSource) else None
     reporting = source if isinstance(source, ReportingSource) else None
     for block in source.blocks():
         if block is not None:
-            if block.leads != len(info.leads):
+            if block.leads != leads:
                 yield from _other_leads(client, info, block.leads)
             client.offer(block)
             while not (live or client.has_credit):

@@ -28,17 +28,19 @@ class Outgoing(msgspec.Struct, gc=False):
     content: Chunk | End
     number: int = 0
     """0 until it is sent."""
+    held_bytes: int = 0
+    """About how much memory it takes, once it is sent."""
 
-    @property
-    def held_bytes(self) -> int:
-        """About how much memory it takes."""
-        if isinstance(self.content, End):
-            return _MESSAGE_BYTES
-        return _MESSAGE_BYTES + self.content.samples.nbytes + self.content.flags.nbytes
+    def sent(self, content: Chunk | End) -> None:
+        """Record that it was sent, as ``content``."""
+        self.content, self.number = content, content.number
+        self.held_bytes = _MESSAGE_BYTES
+        if isinstance(content, Chunk):
+            self.held_bytes += content.samples.nbytes + content.flags.nbytes
 
     def after_loss(self) -> "Outgoing":
         """Return it marked as one whose source no longer has the messages before it."""
-        return Outgoing(after_loss(self.content), self.number)
+        return Outgoing(after_loss(self.content), self.number, self.held_bytes)
 
     def leaves_out(self, written: int) -> bool:
         """Return whether the hub would wait in vain for one between ``written`` and this one.

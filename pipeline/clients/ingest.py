@@ -51,8 +51,6 @@ _BUSY_S: Final = 4.0
 
 _ASK_STOP_S: Final = 0.25
 
-_FLOAT32: Final = np.dtype(np.float32)
-
 
 class IngestClient:
     """One stream's connection to the hub's ingest socket; a context manager, one thread."""
@@ -230,7 +228,7 @@ class IngestClient:
             epoch=self._next[0],
             first_sample=block.first_sample,
             fs_hz=self._fs_hz,
-            samples=samples if samples.dtype == _FLOAT32 else samples.astype(_FLOAT32),
+            samples=samples if samples.dtype == np.float32 else samples.astype(np.float32),
             flags=NO_FLAGS if block.flags is None else block.flags.astype(np.uint8),
             lead=self._lead,
             leads=self._leads,

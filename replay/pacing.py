@@ -18,6 +18,10 @@ from pipeline.signal.samples import SampleBlock
 BLOCK_S: Final = 0.02
 """Time that one block covers on the clock, by default."""
 
+SPREAD_S: Final = 0.04
+"""Time between the moments at which long blocks of many readers are due: a hub of many streams
+reads as often."""
+
 MAX_BLOCK_SAMPLES: Final = 3600
 """No block is longer, at any speed."""
 
@@ -35,8 +39,8 @@ def wait_s(seconds: float) -> None:
 class Pacer:
     """Decides which samples are due. Time starts with the first call; not thread-safe.
 
-    Without a wait it starts within `BLOCK_S` of that call, where the clock is a multiple of a
-    block, or of the part of it that is about as long. So those of many readers of one rate wake
+    Without a wait it starts after that call where the clock is next a multiple of a block, or of
+    the part of a long one that lasts about `SPREAD_S`. So those of many readers of one rate wake
     them once in that time, and not all of their long blocks are due at once.
     """
 
@@ -88,7 +92,7 @@ class Pacer:
             self._started_s = now_s
             if self._wait is None:
                 block_s = self.block_samples / self._rate_hz
-                step_s = block_s / max(1, round(block_s / BLOCK_S))
+                step_s = block_s / max(1, round(block_s / SPREAD_S))
                 self._started_s = math.ceil(now_s / step_s) * step_s
         self.due_at = self._started_s + sample / self._rate_hz
         missing_s = self.due_at - now_s

@@ -170,7 +170,7 @@ def analysis_of(
     beat_book = BeatBook(recording.start, recording.offsets, recording.fs_hz)
     amplitude = AmplitudeNote(recording.fs_hz)
     for end_s, output in _outputs(run, recording, amplitude):
-        beat_book.take(output.beats)
+        beat_book.take(output.notes)
         trends += output.trends
         for alert in output.alerts:
             book.take(alert)

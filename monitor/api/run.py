@@ -84,7 +84,7 @@ class StreamRun:
         )
         now = self._scored(self._stream, self._stream.take(block))
         return StreamOutput(
-            before.alerts + now.alerts, before.beats + now.beats, before.trends + now.trends
+            before.alerts + now.alerts, before.reports + now.reports, before.trends + now.trends
         )
 
     def finish(self) -> StreamOutput:
@@ -93,7 +93,7 @@ class StreamRun:
             return StreamOutput([], [])
         last = self._scored(self._stream, self._stream.finish())
         end = published(self._stream, self._stream.close())
-        return StreamOutput(last.alerts + end.alerts, last.beats, last.trends + end.trends)
+        return StreamOutput(last.alerts + end.alerts, last.reports, last.trends + end.trends)
 
     def _scored(self, stream: Stream, taken: StreamUpdate) -> StreamOutput:
         score_beats(stream, taken.windows, self._scorer)

@@ -80,7 +80,7 @@ class EventStream(Iterator[Event]):
         self._keep(self._run.finish())
 
     def _keep(self, output: StreamOutput) -> None:
-        self._ready.extend(beat_of(note, self._start) for note in output.beats)
+        self._ready.extend(beat_of(note, self._start) for note in output.notes)
         self._ready.extend(self._book.take(alert) for alert in output.alerts)
 
 

@@ -120,7 +120,7 @@ def scan_records(
                     _print(lines)
                     lines.clear()
                 if annotations is not None:
-                    notes += output.beats
+                    notes += output.notes
                     alerts += output.alerts
         except InputError as error:
             if not found[n].of_folder:
@@ -187,7 +187,7 @@ def _outputs(runner: EmbeddedRunner, source: Source) -> Iterator[StreamOutput]:
 
 def _lines(output: StreamOutput, *, as_json: bool, beats: bool, trends: bool) -> list[str]:
     if beats or trends:
-        shown = [*(output.beats if beats else ()), *(output.trends if trends else ())]
+        shown = [*(output.notes if beats else ()), *(output.trends if trends else ())]
         return [encode_json(one).decode() for one in shown]
     if as_json:
         return [encode_json(alert).decode() for alert in output.alerts]

@@ -85,7 +85,7 @@ def measure_embedded(x: NDArray[np.float32]) -> EmbeddedFigures:
     """Measure the whole pipeline in one process on a signal, float32[n], mV at 360 Hz."""
     runner = EmbeddedRunner("bench", _FS_HZ, load_scorer(), load_calibration())
     began = time.perf_counter()
-    beats = sum(len(outcome.beats) for outcome in runner.run(in_blocks(x, 3600)))
+    beats = sum(len(outcome.reports) for outcome in runner.run(in_blocks(x, 3600)))
     seconds = time.perf_counter() - began
     return EmbeddedFigures(times_real_time=round(x.size / _FS_HZ / seconds), beats=beats)
 

@@ -16,6 +16,7 @@ from pipeline.scoring.lead_measures import second_rows
 from pipeline.scoring.live_score import LiveScoreConfig
 from pipeline.scoring.protocols import ScoredBatch, Scorer
 from pipeline.signal.samples import SampleBlock
+from pipeline.stream.beat_report import BeatReport
 from pipeline.stream.counters import Counters
 from pipeline.stream.stream import Stream, StreamUpdate
 
@@ -32,8 +33,14 @@ class StreamOutput:
     """What a stream published at one point; alerts carry no number of a log."""
 
     alerts: list[Alert]
-    beats: list[BeatNote]
+    reports: list[BeatReport]
+    """Of its beats."""
     trends: list[Trend] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[BeatNote]:
+        """The note of each beat, made now: mostly nobody wants them."""
+        return [report.note for report in self.reports]
 
 
 def scored(beats: Sequence[Beat], scorer: Scorer) -> ScoredBatch:
@@ -57,9 +64,7 @@ def published(stream: Stream, alerts: list[Alert]) -> StreamOutput:
     """Return ``alerts``, followed by what ``stream`` can publish now."""
     reports = stream.drain()
     of_beats = [alert for report in reports for alert in report.alerts]
-    return StreamOutput(
-        alerts + of_beats, [report.note for report in reports], stream.take_trends()
-    )
+    return StreamOutput(alerts + of_beats, reports, stream.take_trends())
 
 
 class EmbeddedRunner:

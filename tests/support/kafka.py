@@ -296,7 +296,7 @@ def embedded(stream: str, x: NDArray[np.float32]) -> list[Alert]:
 
 def embedded_beats(stream: str, x: NDArray[np.float32]) -> list[BeatNote]:
     """Return the beats of a stream in one process."""
-    return [note for outcome in _outcomes(stream, x) for note in outcome.beats]
+    return [note for outcome in _outcomes(stream, x) for note in outcome.notes]
 
 
 def _outcomes(stream: str, x: NDArray[np.float32]) -> Iterator[StreamOutput]:

@@ -83,13 +83,11 @@ def detect_in_signal(
     """
     scorer, config = shipped()
     runner = EmbeddedRunner("alarms", fs_hz, scorer, config, leads=leads)
-    outcomes = list(runner.run(in_blocks(samples, round(_BLOCK_S * fs_hz))))
-    return Detected(
-        [alert for outcome in outcomes for alert in outcome.alerts],
-        _beats(note for outcome in outcomes for note in outcome.beats),
-        fs_hz,
-        samples.shape[-1] / fs_hz,
-    )
+    alerts, notes = list[Alert](), list[BeatNote]()
+    for outcome in runner.run(in_blocks(samples, round(_BLOCK_S * fs_hz))):
+        alerts += outcome.alerts
+        notes += outcome.notes
+    return Detected(alerts, _beats(notes), fs_hz, samples.shape[-1] / fs_hz)
 
 
 def _beats(notes: Iterable[BeatNote]) -> DetectedBeats:

@@ -118,7 +118,7 @@ def score_record(
     blocks = (block for block in source.blocks() if block is not None)
     # 1. Run the stream.
     for outcome in runner.run(blocks):
-        notes += outcome.beats
+        notes += outcome.notes
         begun = [alert for alert in outcome.alerts if alert.state == "on"]
         alerts.update(alert.kind for alert in begun if alert.sample >= counted_from)
         raised.update(alert.sample for alert in begun if alert.kind == "anomalous_beat")

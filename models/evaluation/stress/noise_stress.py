@@ -87,7 +87,7 @@ def run_stream(
     found: list[int] = []
     alerts: list[Alert] = []
     for outcome in runner.run(blocks):
-        found += [note.sample for note in outcome.beats]
+        found += [report.beat.sample for report in outcome.reports]
         alerts += outcome.alerts
     technical = [alert for alert in alerts if alert.kind in ("not_analysable", "lead_off")]
     begins = [alert.sample for alert in technical if alert.state == "on"]

@@ -124,7 +124,7 @@ def test_the_parts_find_what_the_stream_publishes(demo_beats: tuple[Path, Stream
     record, beats = demo_beats
     info, samples = read_lead(record)
     runner = EmbeddedRunner("demo", info.fs_hz, TrivialScorer(), CONFIG)
-    notes = [note for one in runner.run(in_blocks(samples, 3600)) for note in one.beats]
+    notes = [note for one in runner.run(in_blocks(samples, 3600)) for note in one.notes]
     probabilities = np.full((len(notes), 4), np.nan, dtype=np.float32)
     known = beats.analysable
     probabilities[known] = (
@@ -155,7 +155,7 @@ def test_the_parts_find_in_several_leads_what_the_stream_publishes(tmp_path: Pat
     beats = stream_beats(record, MODELS, "all")
     info, samples = read_asked(record, "all")
     runner = EmbeddedRunner("two", info.fs_hz, TrivialScorer(), CONFIG, leads=info.leads)
-    notes = [note for one in runner.run(in_blocks(samples, 3600)) for note in one.beats]
+    notes = [note for one in runner.run(in_blocks(samples, 3600)) for note in one.notes]
     known = beats.analysable
     probabilities = np.full((len(notes), 4), np.nan, dtype=np.float32)
     probabilities[known] = (

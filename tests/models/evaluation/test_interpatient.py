@@ -84,7 +84,7 @@ def detections(record: Path) -> list[tuple[int, float, bool]]:
     """Return position, score and verdict of each detected beat of a record, by the stream alone."""
     samples = np.fromfile(record.with_suffix(".dat"), "<i2").astype(np.float32) / 200
     runner = EmbeddedRunner("900", FS, UndecidedScorer(), CONFIG)
-    notes = [note for outcome in runner.run([SampleBlock(0, samples)]) for note in outcome.beats]
+    notes = [note for outcome in runner.run([SampleBlock(0, samples)]) for note in outcome.notes]
     return [(n.sample, np.nan if n.score is None else n.score, n.anomalous) for n in notes]
 
 

@@ -38,7 +38,7 @@ def test_a_record_gives_what_a_scan_gives() -> None:
 
     found = monitor.analyze("demo")
 
-    assert same(found.beats, BeatTable.of([b for one in outcomes for b in one.beats], None))
+    assert same(found.beats, BeatTable.of([b for one in outcomes for b in one.notes], None))
     begun = [a for one in outcomes for a in one.alerts if a.begins]
     assert sorted((a.kind, a.time_s) for a in begun) == sorted(
         (a.kind, a.known_s) for a in found.alarms

@@ -59,7 +59,7 @@ def test_classes_through_sockets_are_those_of_one_process(
     runner = EmbeddedRunner("demo", 360.0, TrivialScorer(), CONFIG, leads=["II"])
     outcomes = list(runner.run([SampleBlock(0, demo)]))
     alerts = sorted((comparable(a) for outcome in outcomes for a in outcome.alerts), key=repr)
-    notes = [note for outcome in outcomes for note in outcome.beats]
+    notes = [note for outcome in outcomes for note in outcome.notes]
     with (
         running_hub(tmp_path / "log") as hub,
         running_worker(hub) as one,
@@ -85,7 +85,7 @@ def test_second_lead_goes_through_sockets(tmp_path: Path, demo: NDArray[np.float
     leads = ["II", "V1"]
     both = np.stack([demo, -0.5 * demo + 0.1 * np.roll(demo, 5)])[:, : 360 * 30]
     runner = EmbeddedRunner("two", 360.0, TrivialScorer(), CONFIG, leads=leads)
-    notes = [note for one in runner.run([SampleBlock(0, both)]) for note in one.beats]
+    notes = [note for one in runner.run([SampleBlock(0, both)]) for note in one.notes]
     with (
         running_hub(tmp_path / "log") as hub,
         running_worker(hub),

@@ -26,7 +26,7 @@ def outcomes(step: int) -> tuple[EmbeddedRunner, list[StreamOutput]]:
 def test_every_beat_is_published_once_and_in_order(step: int) -> None:
     """One note a beat, whatever the batch is filled with; the counters agree."""
     runner, results = outcomes(step)
-    notes = [note for outcome in results for note in outcome.beats]
+    notes = [note for outcome in results for note in outcome.notes]
     samples = [note.sample for note in notes]
 
     assert samples == sorted(set(samples))
@@ -56,7 +56,7 @@ def test_every_analysable_beat_is_scored_and_named_in_one_request() -> None:
     flags = SIGNAL.flags.copy()
     flags[3600:7200] |= FLAG_LEAD_OFF
     blocks = [SampleBlock(0, SIGNAL.samples, flags=flags)]
-    notes = [note for one in runner.run(blocks) for note in one.beats]
+    notes = [note for one in runner.run(blocks) for note in one.notes]
 
     assert scorer.windows == sum(note.analysable for note in notes) == runner.counters.windows
     assert {note.analysable for note in notes} == {True, False}
@@ -71,4 +71,4 @@ def test_nothing_in_nothing_out() -> None:
     runner = EmbeddedRunner("p", 360.0, TrivialScorer(), CONFIG)
     results = list(runner.run([SampleBlock(0, np.empty(0, np.float32))]))
 
-    assert [one for outcome in results for one in (*outcome.alerts, *outcome.beats)] == []
+    assert [one for outcome in results for one in (*outcome.alerts, *outcome.notes)] == []

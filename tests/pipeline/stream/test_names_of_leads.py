@@ -33,7 +33,7 @@ def notes_of(*troubles: LeadTrouble, leads: tuple[str, ...] = LEADS, s: int = 90
     config = PatientConfig(leads=leads, troubles=troubles, seed=3)
     samples = SyntheticPatient(config).generate(s * FS).samples
     runner = EmbeddedRunner("p", FS, SureOfNormal(), CONFIG, leads=leads)
-    return [note for one in runner.run(in_blocks(samples, FS)) for note in one.beats]
+    return [note for one in runner.run(in_blocks(samples, FS)) for note in one.notes]
 
 
 def named(notes: list[BeatNote], from_s: float, to_s: float) -> set[tuple[str, ...]]:

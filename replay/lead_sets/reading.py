@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.schema.messages import FLAG_SATURATED
 from pipeline.signal.samples import side_by_side
 from replay.headers import RecordHeader
-from replay.lead_sets.frames import read_frames
+from replay.lead_sets.frames import Integers, read_frames
 from replay.leads import MV_PER_UNIT
 from replay.signal_formats import FORMATS
 
@@ -40,7 +40,7 @@ class Lead(Protocol):
         ...
 
 
-Frames = Callable[[int, int], NDArray[np.int64]]
+Frames = Callable[[int, int], Integers]
 """Returns the ADC values of one signal in frames [begin, end)."""
 
 
@@ -108,13 +108,15 @@ class LeadReader:
         samples = ((digital[inner] - float(baseline)) * self._scale).astype(np.float32)
         known &= digital != self._invalid
         samples[~known[inner]] = np.nan
-        if self._rails is not None and known.any():
-            low, high = digital[known].min(), digital[known].max()
-            if low < self._rails[0] or high > self._rails[1]:
-                self._rails = None
-        at_rail = np.zeros(digital.size, dtype=bool)
+        seen = digital if known.all() else digital[known]
+        if not seen.size:
+            return samples, None
+        low, high = int(seen.min()), int(seen.max())
+        if self._rails is not None and (low < self._rails[0] or high > self._rails[1]):
+            self._rails = None
         rails = {*self._format_rails, *(self._rails or ())}
-        for rail in rails:
+        at_rail = np.zeros(digital.size, dtype=bool)
+        for rail in rails.intersection((low, high)):  # nothing lies beyond a rail
             at_rail |= in_long_run((digital == rail) & known)
         flags = np.where(at_rail[inner], np.uint8(FLAG_SATURATED), np.uint8(0))
         return samples, flags if flags.any() else None
@@ -134,21 +136,19 @@ class LeadReader:
         per_frame, skew = signal.samples_per_frame, signal.skew_frames
         return min(first // per_frame + skew, frames), min(-(-last // per_frame) + skew, frames)
 
-    def _digital(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def _digital(self, first: int, last: int) -> tuple[Integers, NDArray[np.bool_]]:
         """Return ADC values of samples [first, last), and which of them the file holds."""
         per_frame = self._header.signals[self._index].samples_per_frame
         first_frame, last_frame = first // per_frame, -(-last // per_frame)
         begin, end = self._stored_in(first, last)
-        values = np.zeros((last_frame - first_frame) * per_frame, dtype=np.int64)
+        read = self._read_frames(begin, end) if begin < end else np.empty(0, dtype=np.int16)
+        values = np.zeros((last_frame - first_frame) * per_frame, dtype=read.dtype)
         known = np.zeros(values.size, dtype=bool)
-        if begin < end:
-            read = self._read_frames(begin, end)
-            values[: read.size] = read
-            known[: read.size] = True
+        values[: read.size], known[: read.size] = read, True
         inner = slice(first - first_frame * per_frame, last - first_frame * per_frame)
         return values[inner], known[inner]
 
-    def _from_file(self, begin: int, end: int) -> NDArray[np.int64]:
+    def _from_file(self, begin: int, end: int) -> Integers:
         return read_frames(self._header, [self._index], begin, end)[self._index]
 
 
@@ -164,7 +164,7 @@ class LeadsReader:
         self._leads: Sequence[Lead] = self._stored or [OtherLead(header, i) for i in indices]
         self._begin = 0
         """The frame from which on `_values` are."""
-        self._values: dict[int, NDArray[np.int64]] = {}
+        self._values: dict[int, Integers] = {}
 
     def read(self, first: int, last: int) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
         """Return samples [first, last) of the highest rate as [leads, n] in mV, and their flags.
@@ -191,7 +191,7 @@ class LeadsReader:
     def _frames_of(self, index: int) -> Frames:
         per_frame = self._header.signals[index].samples_per_frame
 
-        def frames(begin: int, end: int) -> NDArray[np.int64]:
+        def frames(begin: int, end: int) -> Integers:
             inside = slice((begin - self._begin) * per_frame, (end - self._begin) * per_frame)
             return self._values[index][inside]
 

@@ -1,7 +1,6 @@
 """Records are read as WFDB means them, whatever their format, and replayed as they are."""
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from pipeline.schema.messages import FLAG_SATURATED
 from pipeline.signal.samples import SampleBlock
 from replay.annotations import read_beats, read_flutter
 from replay.headers import DEMO_RECORD, load_header
+from replay.lead_sets.frames import wfdb_library
 from replay.lead_sets.reading import LeadReader
 from replay.leads import choose_lead, lead_choice
 from replay.records import RecordSource, read_lead, stream_name, write_beats
@@ -33,12 +33,10 @@ uses_wfdb = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWa
 
 
 @pytest.fixture(scope="module")
-def wfdb() -> Iterator[object]:
+def wfdb() -> object:
     """The library itself, as the reference."""
-    read_lead(DEMO_RECORD)  # imports it, past the warnings of its import
-    import wfdb
-
-    return wfdb
+    with wfdb_library() as library:
+        return library
 
 
 def write_raw(folder: Path, values: np.ndarray, fields: str, rate: str = "360") -> Path:

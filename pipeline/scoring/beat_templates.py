@@ -97,7 +97,7 @@ class BeatTemplates:
             window, before, follows, state.templates, state.numbers, state.known if known else 0,
             self.distances_to, self.is_usual, self._apart, self._shape,
         )  # fmt: skip
-        return Likeness(nearest, shape_of(self._shape))
+        return Likeness(nearest, shape_of(self._shape.tolist()))
 
     @property
     def mean_squares(self) -> tuple[float, float]:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.constants import MEASURES
-from pipeline.scoring.beat_features import BeatFeatures
-from pipeline.scoring.beat_measures import with_evidence
+from pipeline.scoring.beat_features import FEATURE_NAMES, BeatFeatures
+from pipeline.scoring.beat_measures import EVIDENCE_LIMIT
+from pipeline.signal.kernels.naming import measures as kernel
 
 Singles = NDArray[np.float32]
 
@@ -48,25 +49,17 @@ def measure_beats(
         leads: int[n], the lead in use.
         evidence: float64[n], of atrial fibrillation, as `with_evidence` takes it.
     """
-    in_leads = [
-        of_lead.measure(rr_s, its_windows, its)
-        for of_lead, its_windows, its in zip(features, windows, usable, strict=True)
-    ]
-    nothing = np.zeros((len(rr_s), MEASURES), dtype=np.float32)
-    if len(in_leads) == 1:
-        alone = np.empty(len(rr_s), dtype=np.int64)
-        alone.fill(-1)  # in a third of the time of `np.full`
-        return MeasuredBeats(with_evidence(in_leads[0], evidence), nothing, alone)
-    each, others = np.arange(len(rr_s)), usable.copy()
-    others[leads, each] = False
-    second_leads = np.where(others.any(axis=0), others.argmax(axis=0), -1)
-    of_all = np.stack(in_leads)
-    second = with_evidence(of_all[second_leads, each], evidence)
-    return MeasuredBeats(
-        in_use=with_evidence(of_all[leads, each], evidence),
-        second=np.where(second_leads[:, None] >= 0, second, nothing),
-        second_leads=second_leads,
-    )
+    n = len(rr_s)
+    of_all = np.empty((len(features), n, len(FEATURE_NAMES)), dtype=np.float32)
+    for lead, of_lead in enumerate(features):
+        of_all[lead] = of_lead.measure(rr_s, windows[lead], usable[lead])
+    in_use, second = np.empty((2, n, MEASURES), dtype=np.float32)
+    second_leads = np.empty(n, dtype=np.int64)
+    kernel.of_leads(
+        of_all, np.ascontiguousarray(usable), np.asarray(leads, dtype=np.uint8), evidence,
+        EVIDENCE_LIMIT, in_use, second, second_leads,
+    )  # fmt: skip
+    return MeasuredBeats(in_use, second, second_leads)
 
 
 def second_rows(rows: Sequence[Singles | None]) -> Singles | None:

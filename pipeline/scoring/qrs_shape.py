@@ -11,6 +11,7 @@ Pure: no state, no clock, no I/O. Windows are float32[320]; ticks are those of 3
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -50,10 +51,16 @@ class QrsShape(State, eq=True):
         return self.likeness < UNUSUAL
 
 
-def shape_of(numbers: NDArray[np.float64]) -> QrsShape:
-    """Return the shape that the kernel wrote, float64[SHAPE_NUMBERS]."""
+def shape_of(numbers: Sequence[float]) -> QrsShape:
+    """Return the shape that the kernel wrote, `SHAPE_NUMBERS` of them."""
     # One NaN for all that is not known: then shapes are equal where their numbers are.
-    return QrsShape(*[value if value == value else math.nan for value in numbers.tolist()])
+    likeness, repeats, width_ms, widening = numbers
+    return QrsShape(
+        likeness if likeness == likeness else math.nan,
+        repeats if repeats == repeats else math.nan,
+        width_ms if width_ms == width_ms else math.nan,
+        widening if widening == widening else math.nan,
+    )
 
 
 def likeness_unshifted(window: NDArray[np.float32], other: NDArray[np.float32]) -> float:

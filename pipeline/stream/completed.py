@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.constants import MEASURES
 from pipeline.scoring.beat import Beat
 from pipeline.scoring.beat_features import BeatFeatures
+from pipeline.scoring.beat_measures import with_evidence
 from pipeline.scoring.lead_measures import measure_beats
 from pipeline.signal.quality import QualityChange, Reason
 from pipeline.signal.segment import FastRhythmChange, FibrillationChange, Segment
@@ -40,16 +41,17 @@ def beats_of(
         cut_at: when the windows were cut.
     """
     beats = []
-    numbers = (
-        segment.r_samples, segment.samples, segment.ready_samples, segment.rr_s, segment.reasons,
-        segment.leads,
+    rows = zip(
+        segment.r_samples.tolist(), segment.samples.tolist(), segment.ready_samples.tolist(),
+        segment.rr_s.tolist(), segment.reasons.tolist(), segment.leads.tolist(), segment.windows,
+        strict=True,
     )  # fmt: skip
-    rows = zip(*(of_all.tolist() for of_all in numbers), segment.windows, strict=True)
+    name, epoch = source
     for r, sample, ready, rr_s, reason, lead, window in rows:
         last = sample + after_r
         last_arrived = arrived(last)
         beat = Beat(
-            (*source, r), sample, rr_s, window, _NOT_MEASURED, _REASONS[reason],
+            (name, epoch, r), sample, rr_s, window, _NOT_MEASURED, _REASONS[reason],
             arrived(sample), last_arrived, arrived(ready) if ready > last else last_arrived,
             cut_at, lead,
         )  # fmt: skip
@@ -75,16 +77,21 @@ def measure(
         segment: of as many leads.
         evidence: float64[b], as `measure_beats` takes it.
     """
+    if len(features) == 1:
+        (alone,) = features
+        of_beats = alone.measure(segment.rr_s, segment.windows, segment.reasons == _OK)
+        for beat, measures in zip(beats, with_evidence(of_beats, evidence), strict=True):
+            beat.measures = measures
+        return
     measured = measure_beats(
         features, segment.rr_s, segment.windows_of, segment.reasons_of == _OK, segment.leads,
         evidence,
     )  # fmt: skip
-    for beat, measures in zip(beats, measured.in_use, strict=True):
+    rows = zip(beats, *measured[:2], measured.second_leads.tolist(), strict=True)
+    for beat, measures, second, lead in rows:
         beat.measures = measures
-    if len(features) > 1:
-        for b, lead in enumerate(measured.second_leads.tolist()):
-            if lead >= 0:
-                beats[b].second, beats[b].second_lead = measured.second[b], lead
+        if lead >= 0:
+            beat.second, beat.second_lead = second, lead
 
 
 def in_order(segment: Segment) -> deque[Change]:

@@ -229,11 +229,11 @@ class Stream:
     def _take_beats(self, segment: Segment, due: deque[Change], taken: StreamUpdate) -> list[Alert]:
         """Queue the segment's beats; run the rules up to the last, with the changes before it."""
         alerts, rules, several = list[Alert](), self._alarms.signal, len(self.leads) > 1
-        source, after_r, cut_at = (self.name, self.epoch), self._after_r, self._clock()
+        source, after_r, cut_at = (self.name, self.state.epoch), self._after_r, self._clock()
         beats = beats_of(segment, source, after_r, self._arrival, cut_at)
-        evidence = np.empty(len(beats))
-        for b, ready in enumerate(segment.ready_samples.tolist()):
-            beat, known_at = beats[b], ready - self._rate.half
+        evidence, half = np.empty(len(beats)), self._rate.half
+        for b, (beat, ready) in enumerate(zip(beats, segment.ready_samples.tolist(), strict=True)):
+            known_at = ready - half
             while due and due[0].sample <= known_at:
                 alerts += self._on_change(due.popleft())
             alerts += rules.on_position(known_at)
@@ -247,7 +247,7 @@ class Stream:
             evidence[b] = rules.evidence
         measure(beats, self._features, segment, evidence)
         taken.windows.extend(wanting := self.beats.push(beats))
-        self.counters.windows += len(wanting)
+        self.state.counters.windows += len(wanting)
         return alerts
 
     def _on_change(self, change: Change) -> list[Alert]:
@@ -288,11 +288,12 @@ class Stream:
         return trends.take(waiting, min(settled_to, state.published_to))
 
     def _report(self, beat: Beat) -> BeatReport:
-        self.counters.beats += 1
-        if beat.verdict is None:
-            self.counters.beats_not_analysable += 1
-        elif beat.verdict.anomalous:
-            self.counters.anomalous += 1
+        counters, verdict = self.state.counters, beat.verdict
+        counters.beats += 1
+        if verdict is None:
+            counters.beats_not_analysable += 1
+        elif verdict.anomalous:
+            counters.anomalous += 1
         alerts = self._dated(self._alarms.beats.on_beat(beat))
         self._trends.on_beat(beat)
         utc_s = self._utc_s(beat.sample, beat.id[1])

@@ -12,6 +12,7 @@ from pipeline.alarms.atrial_fibrillation import AtrialBeats, AtrialMeasures, wit
 from pipeline.alarms.organisation import Organisation
 from pipeline.constants import CLASSES, SAMPLING_RATE_HZ, WINDOW_SAMPLES
 from pipeline.scoring.beat_features import BeatFeatures
+from pipeline.scoring.beat_measures import with_evidence
 from pipeline.scoring.lead_measures import measure_beats
 from pipeline.scoring.live_score import (
     COMPONENTS,
@@ -22,6 +23,7 @@ from pipeline.scoring.live_score import (
 )
 from pipeline.scoring.qrs_shape import likeness_unshifted
 from pipeline.signal.kernels import sampling
+from pipeline.signal.kernels.leads.complexes import found_at
 from pipeline.signal.kernels.scoring import leads as of_leads
 from pipeline.signal.kernels.scoring.shape import SHAPE_NUMBERS
 from pipeline.signal.ring import SignalRing, SignalRingState, json_of
@@ -72,9 +74,10 @@ def compile_kernels_of_beats() -> None:
         of_leads.compare_leads(two, each, two, two, each[:1], np.zeros((2, SHAPE_NUMBERS)))
         of_leads.follow_leads(two, each, np.zeros(2, dtype=np.float32), two, two)
         measure_beats([BeatFeatures()], rr_s, window[None, None], usable[None], _FIRST_LEAD, rr_s)
-        ring = SignalRing(SignalRingState.fresh(1, WINDOW_SAMPLES))
-        ring.place(0, 0, window[None])
-        json_of(ring.kept(0, 1)[0])
+        with_evidence(BeatFeatures().measure(rr_s, window[None], usable), rr_s)
+        complexes = np.empty((0, 3), dtype=np.int64)
+        found_at(complexes, 0, 0.0, 0, usable)
+        SignalRing(SignalRingState.fresh(1, WINDOW_SAMPLES)).place(0, 0, window[None])
         scales = dict.fromkeys(COMPONENTS, Scale(median=0.0, p95=1.0))
         live = LiveScore(LiveScoreConfig(scales=scales, threshold=1.0, learning_threshold=1.0))
         for _ in range(LEARNING_BEATS + 1):

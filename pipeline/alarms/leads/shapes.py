@@ -7,6 +7,7 @@ Empty for one lead. Pure: no clock, no I/O.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Final, Self
 
 import numpy as np
@@ -79,27 +80,28 @@ class LeadShapes:
         state = self.state
         if not state.learned or beat.in_leads is None:
             return []
-        usable = np.array(beat.usable_in)
+        usable = beat.usable_in
         shapes = self._shapes(beat, usable)
         usual = learns and shapes[beat.lead].likeness >= AS_USUAL
-        steps = np.zeros(len(shapes), dtype=np.float32)
-        if usual:
-            for lead in np.flatnonzero(usable).tolist():
-                steps[lead] = self._step(lead)
-        kernel.follow_leads(beat.in_leads, usable, steps, state.usual, state.before)
+        steps = [self._step(lead) if usual and its else 0.0 for lead, its in enumerate(usable)]
+        kernel.follow_leads(
+            beat.in_leads, np.array(usable), np.array(steps, np.float32), state.usual, state.before
+        )
         return shapes
 
-    def _shapes(self, beat: Beat, usable: NDArray[np.bool_]) -> list[QrsShape]:
+    def _shapes(self, beat: Beat, usable: Sequence[bool]) -> list[QrsShape]:
         """Return the shape of a beat in each lead; unknown where it cannot be analysed."""
         state = self.state
         assert beat.in_leads is not None
-        wanted = usable & (np.array(state.learned) >= LEARNED)
+        wanted = [its and n >= LEARNED for its, n in zip(usable, state.learned, strict=True)]
         seen_in = self._seen_in(beat) if usable[beat.lead] else None
         if seen_in is not None:
             wanted[beat.lead] = False
         numbers = np.empty((len(wanted), SHAPE_NUMBERS))
-        kernel.compare_leads(beat.in_leads, wanted, state.usual, state.before, _ONE_USUAL, numbers)
-        shapes = [shape_of(of_lead) for of_lead in numbers]
+        kernel.compare_leads(
+            beat.in_leads, np.array(wanted), state.usual, state.before, _ONE_USUAL, numbers
+        )
+        shapes = [shape_of(of_lead) for of_lead in numbers.tolist()]
         if seen_in is not None:
             shapes[beat.lead] = seen_in
         return shapes

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import SnapshotError
 from pipeline.schema.state import Shape, State, field
+from pipeline.signal.kernels.leads.complexes import found_at
 from pipeline.signal.quality import Reason
 from pipeline.signal.segment import Segment
 
@@ -157,10 +158,9 @@ class LeadWatch:
         """Return whether each of several leads found a complex at ``sample``, before ``upto``."""
         if not self.state.reasons:
             return []
-        lead, r, known_at = self.state.complexes.T
-        there = (np.abs(r - sample) <= AT_ONCE_S * self._fs_hz) & (known_at < upto)
-        found = set(lead[there].tolist())
-        return [k in found for k in range(len(self.names))]
+        found = np.empty(len(self.names), dtype=np.bool_)
+        found_at(self.state.complexes, sample, AT_ONCE_S * self._fs_hz, upto, found)
+        return found.tolist()
 
     def words(self, upto: int, since: int) -> dict[str, str] | None:
         """Return what each lead showed just before ``upto``, by name; None for one lead.

@@ -124,6 +124,16 @@ def test_lead_has_found_a_beat_where_its_own_complex_lies_beside_it() -> None:
     assert LeadWatch(("II",), FS).found_at(5000, 5401) == []
 
 
+@given(st.lists(st.tuples(st.integers(-1, 3), st.integers(4900, 5100), st.integers(5290, 5310))))
+def test_leads_that_found_a_beat_are_those_of_the_rule(complexes: list[tuple[int, ...]]) -> None:
+    """Whatever was found, in whatever order; a lead that is none counts for nothing."""
+    watch = LeadWatch(("I", "II", "V1"), FS)
+    watch.state.complexes = np.array(complexes, dtype=np.int64).reshape(-1, 3)
+    near = AT_ONCE_S * FS
+    found = {lead for lead, r, known_at in complexes if abs(r - 5000) <= near and known_at < 5300}
+    assert watch.found_at(5000, 5300) == [lead in found for lead in range(3)]
+
+
 class OneByOne:
     """What `LeadShapes` keeps and finds, lead after lead."""
 
@@ -149,7 +159,7 @@ class OneByOne:
                 before, numbers = self.before[lead], np.empty(SHAPE_NUMBERS)
                 one, follows = np.ones(1, np.bool_), bool(before.any())
                 compare(window, usual[None], one, 1, before, follows, numbers)
-                shapes[lead] = shape_of(numbers)
+                shapes[lead] = shape_of(numbers.tolist())
         self.before = np.where(np.array(beat.usable_in)[:, None], beat.in_leads, np.float32(0.0))
         if learns and shapes[beat.lead].likeness >= AS_USUAL:
             for lead in np.flatnonzero(beat.usable_in):

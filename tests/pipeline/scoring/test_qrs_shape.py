@@ -38,7 +38,7 @@ def compare(
     shape, each = np.empty(kernel.SHAPE_NUMBERS), np.ones(len(usual), dtype=np.bool_)
     follows, before = before is not None, window if before is None else before
     kernel.compare(window, usual, each, len(usual), before, follows, shape)
-    return shape_of(shape)
+    return shape_of(shape.tolist())
 
 
 @given(st.floats(0.1, 10.0), st.floats(-1.0, 1.0), st.integers(-12, 12))

@@ -330,7 +330,8 @@ class AtrialRhythm:
 
     def judge(self, sample: int, evidence: float) -> list[AtrialChange]:
         """Take in the evidence of a beat, NaN where too little is known; returns as `on_beat`."""
-        state, changes = self.state, list[AtrialChange]()
+        state = self.state
+        changes: list[AtrialChange] = []
         state.samples.append(sample)
         del state.samples[: -MIDDLE_BEATS - 1]
         if not math.isfinite(evidence):

@@ -100,11 +100,10 @@ class SignalAlarms:
         state = self.state
         self.machine.state.epoch = epoch
         state.reason = Reason.OK
-        state.fibrillation = None
         self._waves.reset()
         state.qrs_at = state.still_from = state.seen_from = first_sample
         state.blind_from = state.changed_at = state.watched_to = first_sample
-        state.fast_rhythm = state.interval_from = None
+        state.fibrillation = state.fast_rhythm = state.interval_from = None
         state.may_be_fast = False
         self._rates.reset()
         self.atrial.reset()
@@ -185,8 +184,8 @@ class SignalAlarms:
             usable: whether the window can be analysed.
             leads: the windows in all leads, where there are several: beats are compared within one.
         """
-        state, alerts = self.state, list[Alert]()
-        self.evidence = math.nan
+        state, self.evidence = self.state, math.nan
+        alerts: list[Alert] = []
         if sample > state.qrs_at:
             state.qrs_at = sample
             state.still_from = max(sample, state.seen_from)
@@ -287,7 +286,8 @@ class SignalAlarms:
 
     def on_position(self, position: int) -> list[Alert]:
         """Raise what is overdue: every QRS that completed before ``position`` is known."""
-        state, alarms, alerts = self.state, self.machine.state.alarms, list[Alert]()
+        state, alarms = self.state, self.machine.state.alarms
+        alerts: list[Alert] = []
         if not state.beats_until(position, *self._patience) or self.machine.present("unmonitored"):
             for known_at, raise_alarm in sorted(self._due(), key=itemgetter(0)):
                 if known_at < position:  # in order of time, however far apart the positions are

@@ -203,7 +203,7 @@ class VentricularRhythm:
         return self._found("ventricular_run", True, beats[-1].sample, RUN_BEATS)
 
     def _grow(self, sample: int, *, named: bool) -> list[RhythmChange]:
-        state, changes = self.state, list[RhythmChange]()
+        state, changes = self.state, []
         between = state.between if state.run and not state.tachycardia else None
         if between is not None and not are_even(between - state.run[-1], sample - between):
             changes += self._end_run(sample)
@@ -238,10 +238,11 @@ class VentricularRhythm:
         return beat.rr_s <= within and beat.ventricular is False and beat.is_foreign
 
     def _end_run(self, sample: int) -> list[RhythmChange]:
-        state, changes = self.state, list[RhythmChange]()
+        state = self.state
         if not state.length:
             state.between = None
-            return changes  # nearly always
+            return []  # nearly always
+        changes = []
         if state.tachycardia:
             changes.append(self._found("ventricular_tachycardia", False, sample, state.length))
         if state.length >= RUN_BEATS:

@@ -5,7 +5,7 @@ Pure in memory. Units: mV, seconds, sample indices.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,7 +208,7 @@ def cut_leads(
     `Reason.INCOMPLETE`.
 
     Args:
-        beats: int64[b, 3 + leads], columns of `kernels.windows`.
+        beats: int64[b, 3 + leads], columns of `kernels.windows`, at least one.
         filtered: float32[leads, m], the filtered stream around the newest samples,
         masks: uint8[leads, m] of `Reason`, and why each sample is masked.
         first: position of the arrays' first sample, counted from the segment's start.
@@ -222,9 +222,8 @@ def cut_leads(
         filtered, masks, first, last, beats, WINDOW_BEFORE_R, FLAT_WINDOW_MV, windows_of, spans_of,
         reasons_of, leads,
     )  # fmt: skip
-    if len(filtered) == 1:
-        return Views(windows_of[0], spans_of[0], reasons_of[0], leads, windows_of, reasons_of)
-    at = leads, np.arange(len(beats))
+    # Of one lead, or one beat, the first lead is that of all: no copy is needed.
+    at: Any = leads.item(0) if 1 in shape else (leads, np.arange(len(beats)))
     return Views(windows_of[at], spans_of[at], reasons_of[at], leads, windows_of, reasons_of)
 
 

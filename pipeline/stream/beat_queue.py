@@ -145,7 +145,8 @@ class BeatQueue:
 
     def drain(self) -> list[Beat]:
         """Return, with their verdicts, the beats up to the first one that wants a score."""
-        beats, drained = self.state.beats, list[Beat]()
+        beats = self.state.beats
+        drained: list[Beat] = []
         for beat in beats:
             if beat.wants_score:
                 break

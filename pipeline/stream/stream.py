@@ -228,7 +228,8 @@ class Stream:
 
     def _take_beats(self, segment: Segment, due: deque[Change], taken: StreamUpdate) -> list[Alert]:
         """Queue the segment's beats; run the rules up to the last, with the changes before it."""
-        alerts, rules, several = list[Alert](), self._alarms.signal, len(self.leads) > 1
+        alerts: list[Alert] = []
+        rules, several = self._alarms.signal, len(self.leads) > 1
         source, after_r, cut_at = (self.name, self.state.epoch), self._after_r, self._clock()
         beats = beats_of(segment, source, after_r, self._arrival, cut_at)
         evidence, half = np.empty(len(beats)), self._rate.half

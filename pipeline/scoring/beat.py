@@ -86,7 +86,7 @@ class Beat(State):
     @property
     def wants_score(self) -> bool:
         """Whether a score is still needed before the beat can have a verdict."""
-        return self.reason is Reason.OK and self.score is None
+        return self.score is None and self.reason is Reason.OK
 
     @property
     def beat_class(self) -> str | None:

@@ -12,6 +12,7 @@ from pipeline.schema.state import State
 LATEST_SAMPLE: Final = 2**53
 """Positions beyond are refused: no stream lasts that long, and index arithmetic stays exact."""
 
+_SINGLE: Final = np.dtype(np.float32)
 _KNOWN_FLAGS: Final = np.uint8(FLAG_LEAD_OFF | FLAG_SATURATED)
 
 
@@ -36,7 +37,8 @@ class SampleBlock(State):
     @property
     def n(self) -> int:
         """Samples of each lead."""
-        return int(self.samples.shape[-1])
+        n: int = self.samples.shape[-1]
+        return n
 
     @property
     def leads(self) -> int:
@@ -81,7 +83,7 @@ def admit(
         ValueError: they have another shape, or the first sample is beyond all streams.
     """
     x = np.asarray(samples)
-    if x.dtype != np.float32:
+    if x.dtype != _SINGLE:
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and that is no signal
             x = np.array(x, dtype=np.float32, order="C")
     elif not x.flags.carray:

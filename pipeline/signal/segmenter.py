@@ -175,8 +175,6 @@ class Segmenter:
     def _begin(self, first_sample: int, *, after_gap: bool) -> None:
         self.state.begin_segment(self._rate, first_sample, after_gap=after_gap)
         self._due = 0
-        for lead in self._leads:
-            lead.connect()
 
     def _filled(
         self, gap: int, x: NDArray[np.float32], marks: NDArray[np.uint8]

@@ -10,62 +10,41 @@ Nothing in them is remembered from push to push: `pipeline.signal.segmenter_stat
 
 import threading
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.filters import MOST_HALF
-from pipeline.signal.kernels import candidates, fibrillation, repetition, sections, spikes
-from pipeline.signal.kernels.leads.passage import Work
-from pipeline.signal.leads.lead_state import DETECTOR, TAIL_SAMPLES
-
-_ROW: Final = fibrillation.THIN * fibrillation.EVERY
-_FAST_ROW: Final = repetition.THIN * repetition.EVERY
-"""Samples from one row of measures to the next."""
+from pipeline.signal.kernels.leads.memory import Work, lay_out_work, work_size
+from pipeline.signal.leads.lead_state import TAIL_SAMPLES
 
 _SMALL: Final = 1100
 """For this many samples, three seconds, arrays are kept from push to push. Rows of them do not lie
 whole pages apart: a processor takes accesses to the same place in two pages for one."""
 
 
-def _works(
+class LeadRoom(NamedTuple):
+    """Where `kernels.leads.passage.advance` works on new samples of one lead."""
+
+    n: int
+    """At most so many."""
+    whole: NDArray[np.float64]
+    work: Work
+    """Parts of ``whole``, and rows of arrays of all leads."""
+
+
+def _rooms(
     n: int, filtered: NDArray[np.float32], masks: NDArray[np.uint8], states: NDArray[np.uint8]
-) -> list[Work]:
-    """Return the arrays of leads for n samples, of which those that are given are rows.
+) -> list[LeadRoom]:
+    """Return the room of leads for n samples, of which the arrays that are given hold a row each.
 
     All else holds one lead's samples, and then the next one's. So it stays in the processor's
     cache, however many leads there are.
     """
-    measured, fast = n // _ROW + 1, n // _FAST_ROW + 1
-    whole = Work(
-        inputs=np.empty(2 * MOST_HALF + n, dtype=np.float32),
-        input_codes=np.empty(n, dtype=np.uint8),
-        clean=np.empty(n, dtype=np.float32),
-        codes=np.empty(n, dtype=np.uint8),
-        filtered=filtered[0],
-        masks=masks[0],
-        states=states[0],
-        spiked=np.empty(spikes.KEPT + n, dtype=np.float32),
-        raw=np.empty(TAIL_SAMPLES + n, dtype=np.float32),
-        y=np.empty((3, n), dtype=np.float32),
-        response=np.empty(TAIL_SAMPLES + n, dtype=np.float32),
-        energies=np.empty(candidates.LONG_SAMPLES + n, dtype=np.int32),
-        found=np.empty((n // int(DETECTOR[candidates.APART]) + 32, 2), dtype=np.int64),
-        candidate=np.empty(candidates.CANDIDATE, dtype=np.int64),
-        places=np.empty(sections.PLACES_SCRATCH),
-        slopes=np.empty(fibrillation.SCRATCH, dtype=np.float32),
-        positions=np.empty(measured, dtype=np.int64),
-        rows=np.empty((measured, fibrillation.COLUMNS)),
-        changes=np.empty((measured, fibrillation.CHANGE), dtype=np.int64),
-        line=np.empty(repetition.LINE),
-        fast_positions=np.empty(fast, dtype=np.int64),
-        fast_rows=np.empty((fast, repetition.MEASURES, repetition.COLUMNS)),
-        fast_changes=np.empty((fast, repetition.CHANGE), dtype=np.int64),
-    )
+    whole = np.empty(work_size(n))
     return [
-        whole._replace(filtered=band, masks=why, states=its)
-        for band, why, its in zip(filtered, masks, states, strict=True)
+        LeadRoom(n, whole, lay_out_work(whole, n, *rows))
+        for rows in zip(filtered, masks, states, strict=True)
     ]
 
 
@@ -85,7 +64,7 @@ class Workspace:
         self.states = np.empty((leads, n), dtype=np.uint8)
         self.patient = np.empty(n, dtype=np.uint8)
         """The patient's state."""
-        self.leads = _works(n, self.filtered, self.masks, self.states)
+        self.leads = _rooms(n, self.filtered, self.masks, self.states)
 
 
 class Workspaces(threading.local):

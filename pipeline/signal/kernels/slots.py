@@ -19,8 +19,8 @@ BLOCK_SAMPLES = 36  # a tenth of a second: shorter than what lies between two QR
     FLAT_SPAN, FLAT_BLOCKS, MASKED_MOST, RELEASE, NOISE_BLOCKS, LEAST_SPAN, NOISY_SHARE,
     QUIET_SHARE, DROWNED_SHARE, SMALL_SHARE, PASS_OVER, REST_SHARE, WAVES_SHARE, MOTION_SHARE,
     MOTION_ROWS, REST_ROWS, MOST_REST, LIKE, ODD_BEATS, STILL_SHARE, STILL_BLOCKS,
-    JUMP, JUMP_SHARE, RETURN, RETURN_BLOCKS, QRS_FLOOR,
-) = range(26)  # fmt: skip
+    JUMP, JUMP_SHARE, RETURN, RETURN_BLOCKS, QRS_FLOOR, SETTINGS,
+) = range(27)  # fmt: skip
 
 # Slots of `watch`'s extremes: of the flat blocks so far, and of the current block; then the sum of
 # the current block above the QRS band, and the peak in it.

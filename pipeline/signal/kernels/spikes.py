@@ -16,7 +16,7 @@ OUTER = STRETCH + 1 + FOOT  # how far each way a first look goes
 SEARCHED = 32  # samples that are looked through at once
 
 # Slots of the settings; `pipeline.signal.quality` fills them.
-LEAST, WIDEST, CALM, BALANCE, AFTER, FAST, SLOW = range(7)
+LEAST, WIDEST, CALM, BALANCE, AFTER, FAST, SLOW, SETTINGS = range(8)
 # Slots of the memory: the after-potential in mV, the one that follows, and in how many samples.
 TAIL, NEXT, WAIT = range(3)
 

@@ -5,19 +5,20 @@ positions at 360 Hz out.
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.signal import fast_rhythm, fibrillation, quality
 from pipeline.signal.fibrillation import NEVER_FLATTER
-from pipeline.signal.filters import Resampling, filter_bank, resampling
+from pipeline.signal.filters import Resampling, filter_bank
 from pipeline.signal.kernels import sampling
 from pipeline.signal.kernels.leads import passage
-from pipeline.signal.kernels.leads.passage import Rules, Work
 from pipeline.signal.leads.lead_state import DETECTOR, WATCH, LeadState
+from pipeline.signal.workspace import LeadRoom
 
 FILL_SECONDS: Final = 0.04
 """Missing samples are filled by a line up to this long, and masked; longer ones split the
@@ -52,11 +53,7 @@ class Lead:
         self._fs_hz = fs_hz
         self._rate = rate
         self._rules = _rules(fs_hz)
-        self.connect()
-
-    def connect(self) -> None:
-        """Let the kernels work on the arrays of the state."""
-        self._memory = self.state.memory()
+        self._memory = state.gather()
 
     @property
     def held(self) -> float:
@@ -64,22 +61,26 @@ class Lead:
         sanitise = self.state.sanitise
         return float(sanitise[sampling.LAST] + sanitise[sampling.OFFSET])
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a lead that works on a copy of the state."""
+        return type(self)(self._fs_hz, self._rate, deepcopy(self.state, memo))
+
     def advance(
-        self, x: NDArray[np.float32], marks: NDArray[np.uint8], work: Work, done: int, end: int
+        self, x: NDArray[np.float32], marks: NDArray[np.uint8], room: LeadRoom, done: int, end: int
     ) -> LeadStep:
         """Run new samples through `passage.advance`.
 
         Args:
             x: float32[n], raw, mV.
             marks: uint8[n], their flags.
-            work: arrays for n samples. ``filtered``, ``masks`` and ``states`` are written.
+            room: for n samples. ``filtered``, ``masks`` and ``states`` are written.
             done: samples of the segment before these, at 360 Hz.
             end: where the segment ends, -1 as long as it goes on.
         """
-        rate = self._rate
+        rate, work = self._rate, room.work
         n, found, wrong, changed, fast_changed = passage.advance(
-            x, marks, rate.step, rate.per, done, end, _MOST_FLAT, *self._memory, *work,
-            *self._rules,
+            x, marks, rate.step, rate.per, done, end, _MOST_FLAT, self._memory, room.whole, room.n,
+            work.filtered, work.masks, work.states, rate.taps, self._rules,
         )  # fmt: skip
         return LeadStep(
             n,
@@ -120,18 +121,19 @@ class Lead:
 
 
 @cache  # for all streams of a rate
-def _rules(fs_hz: float) -> Rules:
-    """Return the settings of the kernels for a lead of ``fs_hz``."""
+def _rules(fs_hz: float) -> NDArray[np.float64]:
+    """Return the settings of the kernels for a lead of ``fs_hz``, see `memory.lay_out_rules`."""
     admission = (
         quality.PLAUSIBLE_MV,
         float(int(FILL_SECONDS * fs_hz)),
         *quality.pacing_spikes(fs_hz),
     )
-    return Rules(
-        np.array(admission), resampling(fs_hz).taps, filter_bank(),
-        np.array(quality.filtered_spikes(fs_hz)), DETECTOR, WATCH, fibrillation.BAND,
-        fibrillation.LOW, fibrillation.RULES, fast_rhythm.RULES,
+    spikes = quality.filtered_spikes(fs_hz)
+    rules = (
+        admission, filter_bank(), spikes, DETECTOR, WATCH, fibrillation.BAND, fibrillation.LOW,
+        fibrillation.RULES, fast_rhythm.RULES,
     )  # fmt: skip
+    return np.concatenate([np.ravel(one) for one in rules])
 
 
 def _admission(fs_hz: float) -> tuple[float, float, float, float, float, float, float, float]:

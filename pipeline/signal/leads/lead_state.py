@@ -16,7 +16,7 @@ from pipeline.signal.fibrillation import FIBRILLATION_STEP_S, FibrillationState
 from pipeline.signal.filters import Resampling
 from pipeline.signal.kernels import candidates, repetition, sampling, slots, spikes
 from pipeline.signal.kernels import fibrillation as fibrillation_kernel
-from pipeline.signal.kernels.leads import passage
+from pipeline.signal.kernels.leads import memory
 from pipeline.signal.quality import Reason
 
 DETECTOR: Final = np.array(
@@ -103,7 +103,7 @@ WATCH: Final = np.array(
 )
 """Settings of `pipeline.signal.kernels.condition.watch`, in the order of its slots."""
 
-TAIL_SAMPLES: Final = 2048
+TAIL_SAMPLES: Final = memory.TAIL
 """Samples kept at 360 Hz: more than a beat found late by the search back reaches back for."""
 
 _USUAL_RR: Final = 288  # 75 bpm until it is known
@@ -129,6 +129,17 @@ _REASONS: Final = (slots.STATE, slots.MASK_CODE, slots.NOISY_AS)
 
 NONE: Final = -1
 """Where a position says that there is none yet."""
+
+
+_OWNERS: Final = {
+    **{name: ("fibrillation", name) for name in ("mean", "wide", "low", "rings")},
+    **{name: ("fast_rhythm", name) for name in ("ring", "lost")},
+    "fibrillation_counters": ("fibrillation", "counters"),
+    "fibrillation_counts": ("fibrillation", "counts"),
+    "fast_counters": ("fast_rhythm", "counters"),
+    "fast_counts": ("fast_rhythm", "counts"),
+}
+"""Which part of a `LeadState` holds an array of `memory.Memory`, and by what name."""
 
 
 class LeadState(State):
@@ -215,18 +226,20 @@ class LeadState(State):
             fibrillation=FibrillationState.fresh(),
         )
 
-    def memory(self) -> passage.Memory:
-        """Return the arrays that `passage.advance` updates."""
-        fibrillation, fast = self.fibrillation, self.fast_rhythm
-        return passage.Memory(
-            self.raw, self.sanitise, self.resample, self.history, self.unspiked, self.tail_clean,
-            self.tail, self.tail_codes, self.energies, self.spikes, self.filters, self.spiked,
-            self.response, self.response_filter, self.detector, self.candidates, self.levels,
-            self.shape, self.watch, self.extremes, self.recent, self.blocks, self.usual,
-            self.shapes, fibrillation.mean, fibrillation.wide, fibrillation.low,
-            fibrillation.rings, fibrillation.counters, fibrillation.counts, fast.ring, fast.lost,
-            fast.counters, fast.counts,
-        )  # fmt: skip
+    def gather(self) -> NDArray[np.float64]:
+        """Move all arrays into one, of which they are parts from then on, and return that.
+
+        It is what `passage.advance` updates.
+        """
+        whole = np.zeros(memory.memory_size(self.history.size))
+        parts = memory.lay_out_memory(whole, self.history.size)
+        arrays: tuple[NDArray[Any], ...] = parts
+        for own_name, part in zip(parts._fields, arrays, strict=True):
+            owner, name = _OWNERS.get(own_name, (None, own_name))
+            state = getattr(self, owner) if owner else self
+            part[...] = getattr(state, name)
+            setattr(state, name, part)
+        return whole
 
     def is_consistent(self, rate: Resampling, expected: int, done: int) -> bool:
         """Return whether this can be the state of a lead of such a ``rate``.
@@ -336,15 +349,16 @@ class LeadState(State):
         in the state `Reason.GAP`.
         """
         learned = self.detector[candidates.LEARNED]
+        fibrillation, fast = self.fibrillation, self.fast_rhythm
         for array in (
             self.sanitise, self.resample, self.history, self.spikes, self.unspiked, self.filters,
             self.detector, self.energies, self.watch, self.extremes, self.recent, self.blocks,
             self.tail_clean, self.tail, self.tail_codes, self.spiked, self.response,
-            self.response_filter,
+            self.response_filter, fibrillation.mean, fibrillation.wide, fibrillation.low,
+            fibrillation.rings, fibrillation.counters, fibrillation.counts, fast.ring, fast.lost,
+            fast.counters, fast.counts,
         ):  # fmt: skip
             array[...] = 0
-        self.fibrillation = FibrillationState.fresh()
-        self.fast_rhythm = FastRhythmState.fresh()
         whole, rest = divmod(rate.first_at(first_sample) * rate.step, rate.per)
         self.resample[:] = 0, whole - first_sample, rest, NONE - 2 * rate.half, 0
         detector = self.detector

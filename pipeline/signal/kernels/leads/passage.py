@@ -4,8 +4,6 @@ One call for the kernels of a lead: for the 19 ms that a live source sends, call
 from Python takes longer than they do.
 """
 
-from typing import Any, NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,107 +11,13 @@ from pipeline.signal.kernels import fibrillation, repetition
 from pipeline.signal.kernels.beats import detect_beats
 from pipeline.signal.kernels.candidates import LONG_SAMPLES, Beats
 from pipeline.signal.kernels.condition import watch
+from pipeline.signal.kernels.leads.memory import Memory, Rules, Work, memory_of, rules_of, work_of
 from pipeline.signal.kernels.sampling import filter_bank, resample, sanitise
 from pipeline.signal.kernels.sections import copy, jit
 from pipeline.signal.kernels.slots import NOISE, QRS, UNKNOWN
 from pipeline.signal.kernels.spikes import KEPT, LATE, remove_spikes, spike_response
 
 BAND = 0  # row of the filtered signal; the others are those of `slots`
-
-
-class Memory(NamedTuple):
-    """What a lead remembers: arrays of `pipeline.signal.leads.lead_state.LeadState`."""
-
-    raw: NDArray[np.float64]
-    sanitise: NDArray[np.float64]
-    resample: NDArray[np.int64]
-    history: NDArray[np.float32]
-    unspiked: NDArray[np.float32]
-    tail_clean: NDArray[np.float32]
-    tail: NDArray[np.float32]
-    tail_codes: NDArray[np.uint8]
-    energies: NDArray[np.int32]
-    spikes: NDArray[np.float64]
-    filters: NDArray[np.float64]
-    spiked: NDArray[np.float32]
-    response: NDArray[np.float32]
-    response_filter: NDArray[np.float64]
-    detector: NDArray[np.int64]
-    candidates: NDArray[np.int64]
-    levels: NDArray[np.int64]
-    shape: NDArray[np.float32]
-    watch: NDArray[np.int64]
-    extremes: NDArray[np.float64]
-    recent: NDArray[np.uint8]
-    blocks: NDArray[np.float64]
-    usual: NDArray[np.float64]
-    shapes: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    """This and what follows is that of `kernels.fibrillation`,"""
-    wide: NDArray[np.float64]
-    low: NDArray[np.float64]
-    rings: NDArray[np.float32]
-    counters: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    ring: NDArray[np.float32]
-    """and this and what follows that of `kernels.repetition`."""
-    lost: NDArray[np.uint8]
-    fast_counters: NDArray[np.int64]
-    fast_counts: NDArray[np.int64]
-
-
-class Work(NamedTuple):
-    """Arrays for at least n new samples, those of `pipeline.signal.workspace`.
-
-    ``inputs``, ``spiked``, ``raw``, ``filtered``, ``response``, ``energies`` and ``masks`` hold
-    them behind what came before.
-    """
-
-    inputs: NDArray[np.float32]
-    input_codes: NDArray[np.uint8]
-    clean: NDArray[np.float32]
-    codes: NDArray[np.uint8]
-    filtered: NDArray[np.float32]
-    masks: NDArray[np.uint8]
-    states: NDArray[np.uint8]
-    spiked: NDArray[np.float32]
-    raw: NDArray[np.float32]
-    y: NDArray[np.float32]
-    response: NDArray[np.float32]
-    energies: NDArray[np.int32]
-    found: NDArray[np.int64]
-    candidate: NDArray[np.int64]
-    places: NDArray[np.float64]
-    slopes: NDArray[np.float32]
-    """Scratch of `kernels.fibrillation`, and what it measures and finds,"""
-    positions: NDArray[np.int64]
-    rows: NDArray[np.float64]
-    changes: NDArray[np.int64]
-    line: NDArray[np.float64]
-    """and that of `kernels.repetition`."""
-    fast_positions: NDArray[np.int64]
-    fast_rows: NDArray[np.float64]
-    fast_changes: NDArray[np.int64]
-
-
-class Rules(NamedTuple):
-    """The settings of the kernels."""
-
-    admission: NDArray[np.float64]
-    """Those of `sanitise`, in its order."""
-    taps: NDArray[np.float64]
-    """The resampler's; empty rows where the rate is 360 Hz."""
-    bank: NDArray[np.float64]
-    spikes: NDArray[np.float64]
-    detector: NDArray[np.float64]
-    watch: NDArray[np.float64]
-    wide: NDArray[np.float64]
-    low: NDArray[np.float64]
-    fibrillation: NDArray[np.float64]
-    fast_rhythm: NDArray[np.float64]
-
-
-MEMORY, WORK = len(Memory._fields), len(Memory._fields) + len(Work._fields)
 
 
 @jit
@@ -125,7 +29,14 @@ def advance(
     done: int,
     end: int,
     most_flat: float,
-    *arrays: NDArray[Any],
+    memory_room: NDArray[np.float64],
+    work_room: NDArray[np.float64],
+    most: int,
+    filtered: NDArray[np.float32],
+    masks: NDArray[np.uint8],
+    states: NDArray[np.uint8],
+    taps: NDArray[np.float64],
+    settings: NDArray[np.float64],
 ) -> tuple[int, int, int, int, int]:
     """Run new samples of a lead through its kernels.
 
@@ -147,20 +58,26 @@ def advance(
         end: where the segment ends: what follows there only brings out its end; -1 as long as it
             goes on.
         most_flat: see `kernels.fibrillation.measure`.
-        arrays: those of `Memory`, `Work` and `Rules`, one after the other: numba takes single
-            arrays in a fifth of the time that it takes for a tuple of them.
+        memory_room: float64[:] where `memory_of` finds what the lead remembers; updated.
+        work_room: float64[:] where `work_of` finds room for the work on
+        most: samples at most, at the lead's own rate and at 360 Hz.
+        filtered: float32[TAIL + m], m >= n,
+        masks: uint8[TAIL + m],
+        states: and uint8[m], all three written as `Work` says.
+        taps: the resampler's; empty rows where the rate is 360 Hz.
+        settings: float64[:] where `rules_of` finds the settings of the kernels.
 
     Returns:
         How many samples these are at 360 Hz, how many beats were found, whether anything is wrong
         with the signal, and how many changes of fibrillation and of fast rhythms there are: of
         ``found``, ``changes`` and ``fast_changes`` of the `Work`.
     """
-    memory, rules = Memory(*arrays[:MEMORY]), Rules(*arrays[WORK:])
-    whole = Work(*arrays[MEMORY:WORK])
+    memory, rules = memory_of(memory_room, max(taps.shape[1] - 1, 0)), rules_of(settings)
+    whole = work_of(work_room, most, filtered, masks, states)
     if end < 0 and x.size > 0:
         memory.raw[0] = x[x.size - 1]
     # 1.
-    n = _to_360_hz(x, marks, step, per, memory, whole, rules)
+    n = _to_360_hz(x, marks, step, per, taps, memory, whole, rules)
     if n == 0:
         return 0, 0, 0, 0, 0
     tail, new = memory.tail.size, n if end < 0 else end - done
@@ -212,6 +129,7 @@ def _to_360_hz(
     marks: NDArray[np.uint8],
     step: int,
     per: int,
+    taps: NDArray[np.float64],
     memory: Memory,
     work: Work,
     rules: Rules,
@@ -222,7 +140,7 @@ def _to_360_hz(
     """
     plausible_mv, rebase_after, leap_mv, spike, dropout, largest_tail, fast, slow = rules.admission
     before, n = memory.history.size, x.size
-    converts = rules.taps.shape[1] > 0
+    converts = taps.shape[1] > 0
     inputs = work.inputs[before : before + n] if converts else work.clean[:n]
     codes = work.input_codes[:n] if converts else work.codes[:n]
     sanitise(
@@ -233,8 +151,7 @@ def _to_360_hz(
         return n
     copy(memory.history, work.inputs[:before])
     m = resample(
-        work.inputs[: before + n], codes, step, per, rules.taps, memory.resample, work.clean,
-        work.codes,
+        work.inputs[: before + n], codes, step, per, taps, memory.resample, work.clean, work.codes
     )  # fmt: skip
     copy(work.inputs[n : n + before], memory.history)
     return m
@@ -244,11 +161,11 @@ def _to_360_hz(
 def _parts(work: Work, n: int, tail: int) -> Work:
     """Return of the arrays what n new samples need, behind a ``tail`` of those before them."""
     return Work(
-        work.inputs, work.input_codes, work.clean[:n], work.codes[:n], work.filtered[: tail + n],
-        work.masks[: tail + n], work.states[:n], work.spiked[: KEPT + n], work.raw[: tail + n],
-        work.y, work.response[: tail + n], work.energies[: LONG_SAMPLES + n], work.found,
-        work.candidate, work.places, work.slopes, work.positions, work.rows, work.changes,
-        work.line, work.fast_positions, work.fast_rows, work.fast_changes,
+        work.filtered[: tail + n], work.masks[: tail + n], work.states[:n], work.places, work.rows,
+        work.line, work.fast_rows, work.found, work.candidate, work.positions, work.changes,
+        work.fast_positions, work.fast_changes, work.energies[: LONG_SAMPLES + n], work.inputs,
+        work.clean[:n], work.spiked[: KEPT + n], work.raw[: tail + n], work.y,
+        work.response[: tail + n], work.slopes, work.input_codes, work.codes[:n],
     )  # fmt: skip
 
 
@@ -297,14 +214,19 @@ def _rhythms(
     Return how many rows were measured, and the numbers of changes. What moves an electrode does not
     repeat itself: of the rows, those in a rhythm that keeps time say nothing of motion.
     """
-    below = int(memory.counts[fibrillation.BELOW])
+    below = int(memory.fibrillation_counts[fibrillation.BELOW])
     ends_after = int(rules.fibrillation[fibrillation.ENDS_AFTER])
     n = fibrillation.measure(
         clean, codes, memory.mean, rules.wide, memory.wide, rules.low, memory.low, most_flat,
-        below, ends_after, memory.rings, work.slopes, memory.counters, work.positions, work.rows,
+        below, ends_after, memory.rings, work.slopes, memory.fibrillation_counters, work.positions,
+        work.rows,
     )  # fmt: skip
     changed = fibrillation.follow(
-        work.positions[:n], work.rows[:n], rules.fibrillation, memory.counts, work.changes
+        work.positions[:n],
+        work.rows[:n],
+        rules.fibrillation,
+        memory.fibrillation_counts,
+        work.changes,
     )
     active = memory.fast_counts[repetition.ACTIVE]
     m = repetition.measure(

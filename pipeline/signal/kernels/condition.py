@@ -188,62 +188,59 @@ def _follow(
 
     Where none of the last second is, one reason holds throughout.
     """
+    otherwise, state = _reason(is_flat, settings, counters), counters[STATE]
     if not masked and counters[MASKED] == 0:
-        reason, state = _reason(0, is_flat, settings, counters), counters[STATE]
-        if reason == 0 and state == 0:
+        if otherwise == 0 and state == 0:
             return
-        if reason != 0 and (state == 0 or reason <= state):
-            counters[STATE], counters[ABSENT] = reason, 0
-            states[:] = np.uint8(reason)
+        if otherwise != 0 and (state == 0 or otherwise <= state):
+            counters[STATE], counters[ABSENT] = otherwise, 0
+            states[:] = np.uint8(otherwise)
             return
         if counters[ABSENT] + states.size < settings[RELEASE]:
             counters[ABSENT] += states.size
             states[:] = np.uint8(state)
             return
-    at = counters[TICK] % recent.size
-    for i in range(codes.size):
-        _step(int(codes[i]), at, is_flat, settings, counters, recent)
-        states[i] = counters[STATE]
-        at = at + 1 if at + 1 < recent.size else 0
+    _step(codes, otherwise, settings, counters, recent, states)
 
 
 @jit
 def _step(
-    code: int,
-    at: int,
-    is_flat: bool,
+    codes: NDArray[np.uint8],
+    otherwise: int,
     settings: NDArray[np.float64],
     counters: NDArray[np.int64],
     recent: NDArray[np.uint8],
+    states: NDArray[np.uint8],
 ) -> None:
-    """Follow the state over one sample, whose place in the ring is ``at``."""
-    masked = code != 0
-    counters[MASKED] += np.int64(masked) - np.int64(recent[at])
-    recent[at] = masked
-    if masked:
-        counters[MASK_CODE] = code
-        if code != SATURATED:
-            counters[HELD] = 1
-    reason, state = _reason(code, is_flat, settings, counters), counters[STATE]
-    if reason != 0 and (state == 0 or reason <= state):
-        counters[STATE] = reason
-        counters[ABSENT] = 0
-    elif state != 0:
-        counters[ABSENT] += 1
-        if counters[ABSENT] >= settings[RELEASE]:
-            counters[STATE] = reason
-            counters[ABSENT] = 0
+    """Follow the state sample by sample; where none is masked, the reason is the ``otherwise``."""
+    count, latest, held = counters[MASKED], counters[MASK_CODE], counters[HELD]
+    state, absent = counters[STATE], counters[ABSENT]
+    most, release = settings[MASKED_MOST], settings[RELEASE]
+    at = counters[TICK] % recent.size
+    for i in range(codes.size):
+        code = np.int64(codes[i])
+        masked = np.int64(code != 0)
+        count += masked - np.int64(recent[at])
+        recent[at] = masked
+        latest = code if masked else latest
+        held |= masked & np.int64(code != SATURATED)
+        many = count > most
+        reason = code if code == LEAD_OFF else (latest if many else np.int64(otherwise))
+        if (reason != 0) & ((state == 0) | (reason <= state)):
+            state, absent = reason, np.int64(0)
+        elif state != 0:
+            absent += 1
+            if absent >= release:
+                state, absent = reason, np.int64(0)
+        states[i] = state
+        at = at + 1 if at + 1 < recent.size else 0
+    counters[MASKED], counters[MASK_CODE], counters[HELD] = count, latest, held
+    counters[STATE], counters[ABSENT] = state, absent
 
 
 @jit
-def _reason(
-    code: int, is_flat: bool, settings: NDArray[np.float64], counters: NDArray[np.int64]
-) -> int:
-    """Return what is wrong with the stream at a sample of ``code``, 0 if nothing is."""
-    if code == LEAD_OFF:
-        return LEAD_OFF
-    if counters[MASKED] > settings[MASKED_MOST]:
-        return int(counters[MASK_CODE])
+def _reason(is_flat: bool, settings: NDArray[np.float64], counters: NDArray[np.int64]) -> int:
+    """Return what is wrong with the stream at a sample that is not masked, 0 if nothing is."""
     if is_flat:
         return FLAT
     if counters[NOISY_AS] != NOISE and moves(settings, counters):

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signal.kernels.sections import jit, median
+from pipeline.signal.kernels.sections import jit, jit_in_any_order, median
 from pipeline.signal.kernels.slots import (
     BLOCK,
     BLOCK_SAMPLES,
@@ -54,6 +54,9 @@ from pipeline.signal.kernels.slots import (
 )
 
 _INNER = SHAPE_SIZE - 2 * SHAPE_PLAY  # of a shape, what is compared
+_SHARE = 1.0 / _INNER
+_ROUGH = 1e-6  # more than the order changes of a correlation,
+_LEAST_POWER = 1e-6  # where of the power at least so much is not that of the mean
 
 
 @jit
@@ -149,7 +152,7 @@ def compare_shape(
             break
     if is_odd:
         for k in range(USUAL_BEATS):
-            if _alike_shifted(filtered, begin, total, power, shapes[k]) > settings[LIKE]:
+            if _is_alike_shifted(filtered, begin, total, power, shapes[k], settings[LIKE]):
                 is_odd = False
                 break
     for i in range(SHAPE_SIZE):
@@ -177,6 +180,56 @@ def _alike(
         sbb += b * b
         sab += a * b
     return _correlation(total, power, sb, sbb, sab)
+
+
+@jit
+def _is_alike_shifted(
+    filtered: NDArray[np.float32],
+    begin: int,
+    total: float,
+    power: float,
+    other: NDArray[np.float64],
+    least: float,
+) -> bool:
+    """Return whether `_alike_shifted` is above ``least``.
+
+    Where it is not, sums in any order tell nearly always: several a step, and no root.
+    """
+    v, vv, sab, tab, uab, vab = _sum_roughly(filtered, begin, other)
+    a, b, c, d = other[0], other[1], other[2], other[3]
+    e, f, g, h = other[_INNER], other[_INNER + 1], other[_INNER + 2], other[_INNER + 3]
+    aa, bb, cc, dd, ee, ff, gg, hh = a * a, b * b, c * c, d * d, e * e, f * f, g * g, h * h
+    left = _LEAST_POWER * vv
+    own, part = power - total * total * _SHARE, _LEAST_POWER * power
+    below = (least > _ROUGH) & (own > part)
+    bound = (least - _ROUGH) * (least - _ROUGH)
+    for sums, squares, both in (
+        (v - e - f - g - h, vv - ee - ff - gg - hh, sab),
+        (v - a - f - g - h, vv - aa - ff - gg - hh, tab),
+        (v - a - b - c - h, vv - aa - bb - cc - hh, uab),
+        (v - a - b - c - d, vv - aa - bb - cc - dd, vab),
+    ):
+        like, its = both - total * sums * _SHARE, squares - sums * sums * _SHARE
+        below &= (its > left) & ((like <= 0.0) | (like * like < bound * own * its))
+    return not below and _alike_shifted(filtered, begin, total, power, other) > least
+
+
+@jit_in_any_order
+def _sum_roughly(
+    filtered: NDArray[np.float32], begin: int, other: NDArray[np.float64]
+) -> tuple[float, float, float, float, float, float]:
+    """Return, but for rounding, the sums of a shape, of its squares, and of the four products."""
+    v = vv = sab = tab = uab = vab = 0.0
+    for i in range(SHAPE_SIZE):
+        v += other[i]
+        vv += other[i] * other[i]
+    for i in range(_INNER):
+        a = np.float64(filtered[begin + SHAPE_STEP * (i + SHAPE_PLAY)])
+        sab += a * other[i]
+        tab += a * other[i + 1]
+        uab += a * other[i + 3]
+        vab += a * other[i + 4]
+    return v, vv, sab, tab, uab, vab
 
 
 @jit

@@ -212,16 +212,23 @@ def spike_response(
         same &= np.int32(x[i] == unspiked[LATE + i])
     if not same:  # hardly ever
         a0, a1, b0, b1, left = memory
+        rests = (a0 == 0.0) & (a1 == 0.0) & (b0 == 0.0) & (b1 == 0.0)
         for i in range(n):
             v = late[i] if i < LATE else x[i - LATE]
             taken = np.float64(v) - np.float64(unspiked[i])
+            if rests & (taken == 0.0):
+                out[i] = np.float32(0.0)
+                left = max(left - 1.0, 0.0)
+                continue
             y, a0, a1 = section(taken, sections[0], a0, a1)
             y, b0, b1 = section(y, sections[1], b0, b1)
             if taken == 0.0 and max(abs(a0), abs(b0), abs(b1)) < NO_RESPONSE:
                 y = a0 = a1 = b0 = b1 = 0.0
                 left = max(left - 1.0, 0.0)
+                rests = True
             else:
                 left = float(kept)
+                rests = False
             out[i] = np.float32(y)
         memory[:] = a0, a1, b0, b1, left
     for i in range(LATE - n):

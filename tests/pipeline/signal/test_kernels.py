@@ -15,7 +15,16 @@ from pipeline.errors import SnapshotError
 from pipeline.schema import messages
 from pipeline.signal.fibrillation import FibrillationWatch
 from pipeline.signal.filters import BAND, NOISE, QRS, filter_bank
-from pipeline.signal.kernels import beats, condition, fibrillation, sampling, slots, spikes, windows
+from pipeline.signal.kernels import (
+    beats,
+    condition,
+    fibrillation,
+    motion,
+    sampling,
+    slots,
+    spikes,
+    windows,
+)
 from pipeline.signal.kernels.leads import passage, patient
 from pipeline.signal.kernels.sections import (
     PLACES,
@@ -26,6 +35,7 @@ from pipeline.signal.kernels.sections import (
     median,
     value_range,
 )
+from pipeline.signal.kernels.slots import SHAPE_PLAY, SHAPE_SIZE, SHAPE_STEP
 from pipeline.signal.kernels.windows import FIRST_R
 from pipeline.signal.leads.lead_state import WATCH
 from pipeline.signal.quality import Reason, pacing_spikes
@@ -237,6 +247,27 @@ def test_places_side_by_side_are_each_what_it_is_alone(seed: int, begin: int) ->
 
     places = range(begin, begin + 2 * PLACES, 2)
     assert together == max(0.0, *(correlation_with(shape, energy, x, at) for at in places))
+
+
+@few
+@given(seed=seeds, level=st.sampled_from([0.0, 1.0, 1e6]), size=st.sampled_from([0.0, 1e-3, 1.0]))
+def test_a_shape_is_alike_by_sums_in_any_order_as_in_order(
+    seed: int, level: float, size: float
+) -> None:
+    """Also where it is exactly as alike as is asked, and where it is flat."""
+    rng = np.random.default_rng(seed)
+    x = (level + size * rng.normal(size=130)).astype(np.float32)
+    other = (level + size * rng.normal(size=SHAPE_SIZE)).astype(np.float32).astype(np.float64)
+    inner = x[3:][SHAPE_STEP * SHAPE_PLAY :: SHAPE_STEP][: SHAPE_SIZE - 2 * SHAPE_PLAY]
+    total = power = 0.0
+    for v in inner.astype(np.float64).tolist():
+        total, power = total + v, power + v * v
+
+    exact = motion._alike_shifted(x, 3, total, power, other)
+
+    for least in (exact, np.nextafter(exact, -2.0), exact - 0.1, exact + 0.1):
+        alike = motion._is_alike_shifted(x, 3, total, power, other, least)
+        assert alike == (exact > least)
 
 
 def test_beats_that_wait_are_written_into_no_more_rows_than_there_are() -> None:

@@ -56,21 +56,59 @@ def best_correlation(
         bb += y * y
     power_b = bb - sum_b * sum_b / n
     for lag in range(-LAGS * step, LAGS * step + 1, 3 * step):
-        sum_1 = aa_1 = ab_1 = sum_2 = aa_2 = ab_2 = sum_3 = aa_3 = ab_3 = 0.0
-        for k in range(begin, end):
-            y = np.float64(b[k])
-            x_1, x_2 = np.float64(a[k + lag]), np.float64(a[k + lag + step])
-            x_3 = np.float64(a[k + lag + 2 * step])
-            sum_1, aa_1, ab_1 = sum_1 + x_1, aa_1 + x_1 * x_1, ab_1 + x_1 * y
-            sum_2, aa_2, ab_2 = sum_2 + x_2, aa_2 + x_2 * x_2, ab_2 + x_2 * y
-            sum_3, aa_3, ab_3 = sum_3 + x_3, aa_3 + x_3 * x_3, ab_3 + x_3 * y
-        first = _like(sum_1, aa_1, ab_1, sum_b, power_b, n)
-        second = _like(sum_2, aa_2, ab_2, sum_b, power_b, n)
-        third = _like(sum_3, aa_3, ab_3, sum_b, power_b, n)
+        first, second, third = _three(a, b, begin, end, lag, step, sum_b, power_b)
         best = max(max(best, first), max(second, third))
         if lag == -step:
             as_it_lies = second
     return best, as_it_lies
+
+
+@jit
+def best_shifted(
+    a: NDArray[np.float32], b: NDArray[np.float32], begin: int, end: int, step: int
+) -> float:
+    """Return the highest `correlation` at three lags on either side, a ``step`` apart; none is 0.
+
+    -1 where all are lower.
+    """
+    sum_b = bb = 0.0
+    for k in range(begin, end):
+        y = np.float64(b[k])
+        sum_b += y
+        bb += y * y
+    power_b = bb - sum_b * sum_b / (end - begin)
+    first, second, third = _three(a, b, begin, end, -3 * step, step, sum_b, power_b)
+    best = max(max(-1.0, first), max(second, third))
+    first, second, third = _three(a, b, begin, end, step, step, sum_b, power_b)
+    return max(max(best, first), max(second, third))
+
+
+@jit
+def _three(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    begin: int,
+    end: int,
+    lag: int,
+    step: int,
+    sum_b: float,
+    power_b: float,
+) -> tuple[float, float, float]:
+    """Return the correlations at a ``lag`` and the next two."""
+    n = end - begin
+    sum_1 = aa_1 = ab_1 = sum_2 = aa_2 = ab_2 = sum_3 = aa_3 = ab_3 = 0.0
+    for k in range(begin, end):
+        y = np.float64(b[k])
+        x_1, x_2 = np.float64(a[k + lag]), np.float64(a[k + lag + step])
+        x_3 = np.float64(a[k + lag + 2 * step])
+        sum_1, aa_1, ab_1 = sum_1 + x_1, aa_1 + x_1 * x_1, ab_1 + x_1 * y
+        sum_2, aa_2, ab_2 = sum_2 + x_2, aa_2 + x_2 * x_2, ab_2 + x_2 * y
+        sum_3, aa_3, ab_3 = sum_3 + x_3, aa_3 + x_3 * x_3, ab_3 + x_3 * y
+    return (
+        _like(sum_1, aa_1, ab_1, sum_b, power_b, n),
+        _like(sum_2, aa_2, ab_2, sum_b, power_b, n),
+        _like(sum_3, aa_3, ab_3, sum_b, power_b, n),
+    )
 
 
 @jit

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.signal.kernels.naming.likeness import (
     NEVER,
+    best_shifted,
     compared,
     correlation,
     log_distance,
@@ -128,10 +129,7 @@ def measure_beside_late(
         middle[k] = 0.5 * (low[k] + high[k])
     best, qrs = compared(beat, middle, QRS_FROM, QRS_TO)
     row[LATE_QRS] = best
-    for lag in range(2, 7, 2):
-        best = max(best, correlation(beat, middle, QRS_FROM, QRS_TO, lag))
-        best = max(best, correlation(beat, middle, QRS_FROM, QRS_TO, -lag))
-    row[LATE_QRS_LAG] = max(best, -1.0)
+    row[LATE_QRS_LAG] = max(best, best_shifted(beat, middle, QRS_FROM, QRS_TO, 2))
     row[LATE_P], p_wave = compared(beat, middle, P_FROM, P_TO)
     row[LATE_T], t_wave = compared(beat, middle, QRS_TO, T_TO)
     row[LATE_WHOLE] = correlation(beat, middle, P_FROM, T_TO, 0)

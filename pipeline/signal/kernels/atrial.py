@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.signal.kernels.alarms.entropy import NEAR_S, sample_entropy
 from pipeline.signal.kernels.sections import copy, jit
 
 BEATS: Final = 32
@@ -60,9 +61,6 @@ is frequent the median interval is an ectopic one; what comes latest is sinus ev
 
 _ALIKE: Final = 0.9
 """QRS complexes of one heart are at least so much alike; only less speaks of noise."""
-
-_NEAR_S: Final = 0.03
-"""Intervals that differ by less match (COSEn: Lake & Moorman, Am. J. Physiol. 300, 2011)."""
 
 _CELL_S: Final = 0.04
 """Width of the cells in which pairs of steps are counted (Sarkar et al., IEEE Trans. Biomed. Eng.
@@ -176,12 +174,17 @@ def _mark_odd(
             like += total[k] * total[k]
         if again == 2 or used < 2.0:
             break
+        changed = False
         for i in range(n):
             if numbers[i, QRS_SIZE] > 0.0:
                 alike = 0.0
                 for k in range(QRS_TICKS):
                     alike += total[k] * qrs[i, k]
-                numbers[i, ODD] = np.float64(alike < _UNLIKE * np.sqrt(like))
+                is_odd = np.float64(alike < _UNLIKE * np.sqrt(like))
+                changed |= is_odd != numbers[i, ODD]
+                numbers[i, ODD] = is_odd
+        if not changed:  # nearly always, and the next turn would be the same
+            break
     odd = 0.0
     for i in range(n):
         odd += numbers[i, ODD]
@@ -311,7 +314,8 @@ def _rhythm(
     out[RMS_STEP] = np.log(np.sqrt(squares / steps) / median_s + 0.01)
     out[RATE] = 1.0 / median_s
     _patterns(rr, follows, known, mean, out)
-    out[ENTROPY] = _entropy(rr, follows, known) - np.log(2.0 * _NEAR_S) - np.log(mean)
+    entropy = sample_entropy(rr, follows, known, scratch[2], scratch[3])
+    out[ENTROPY] = entropy - np.log(2.0 * NEAR_S) - np.log(mean)
     out[CELLS] = _distinct(rr, follows, known, cells)
     return True
 
@@ -356,21 +360,6 @@ def _patterns(
     out[NEXT] = first / power
     out[REPEATS] = max(second, third) / power
     out[TURNS] = (turns + 0.65) / (triples + 1)  # two of three where all is chance
-
-
-@jit
-def _entropy(rr: NDArray[np.float64], follows: NDArray[np.float64], n: int) -> float:
-    """Return the sample entropy of the intervals rr[:n], templates of one interval."""
-    both = one = 0
-    for i in range(1, n):
-        if follows[i] == 0.0:
-            continue
-        for j in range(i + 1, n):
-            if follows[j] > 0.0 and abs(rr[i - 1] - rr[j - 1]) < _NEAR_S:
-                one += 1
-                both += abs(rr[i] - rr[j]) < _NEAR_S
-    entropy: float = -np.log((both + 0.5) / (one + 1.0))
-    return entropy
 
 
 @jit

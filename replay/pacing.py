@@ -7,6 +7,7 @@ delayed gets the samples that became due meanwhile, in blocks of bounded size.
 The clock and the wait are parameters; tests replace them. Units: seconds, samples.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -40,9 +41,13 @@ class Pacer:
     """Decides which samples are due. Time starts with the first call; not thread-safe.
 
     Without a wait it starts after that call where the clock is next a multiple of a block, or of
-    the part of a long one that lasts about `SPREAD_S`. So those of many readers of one rate wake
-    them once in that time, and not all of their long blocks are due at once.
+    the part of a long one that lasts about `SPREAD_S`: one such reader at the first part, the next
+    one at the second. So those of many readers of one rate wake them once in that time, and not all
+    of their long blocks are due at once.
     """
+
+    _begun = itertools.count()
+    """How many have started without a wait."""
 
     def __init__(
         self,
@@ -92,8 +97,9 @@ class Pacer:
             self._started_s = now_s
             if self._wait is None:
                 block_s = self.block_samples / self._rate_hz
-                step_s = block_s / max(1, round(block_s / SPREAD_S))
-                self._started_s = math.ceil(now_s / step_s) * step_s
+                steps = max(1, round(block_s / SPREAD_S))
+                step_s = block_s / steps
+                self._started_s = (math.ceil(now_s / step_s) + next(self._begun) % steps) * step_s
         self.due_at = self._started_s + sample / self._rate_hz
         missing_s = self.due_at - now_s
         if self._wait is None:

@@ -19,7 +19,7 @@ BYTES_A_STREAM: Final = 2 * 1024**2
 """Of a hub of more streams than usual, for each of them: its state, and what waits of it."""
 
 ARENAS: Final = 2
-MMAP_BYTES: Final = 1024**2
+MMAP_BYTES: Final = 512 * 1024
 KEPT_BYTES: Final = 16 * 1024**2
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
@@ -34,8 +34,9 @@ def return_memory() -> None:
     large short-lived blocks then lie between small long-lived ones, and the free memory between
     them stays allocated. Other C libraries are not changed.
 
-    The saved states of a commit, 240 kB each, take the memory of those before: from the system
-    each page would come anew, which takes longer than to write them.
+    The saved states of a commit, 240 kB each, take the memory of those before: if each page came
+    from the system again, that would take longer than to write them. So of blocks that are smaller
+    than ``MMAP_BYTES`` the most that were there at once may stay.
     """
     with contextlib.suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 _WARN_S: Final = 10.0
 
 BUCKETS_MS: Final = (
-    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 1e3, 2e3, 5e3,
-    1e4,
+    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 1e3, 1.5e3,
+    2e3, 5e3, 1e4,
 )  # fmt: skip
 """Fine around 10 and 50 ms, the limits for the way through the system, and around the 500 ms that
 a beat's window waits for its end."""
@@ -121,14 +121,16 @@ class HubCounters:
         if not beats:
             return []
         r, window, ready, cut, scored, compute = np.array([_times_of(beat) for beat in beats]).T
-        models = np.minimum(compute, scored - cut)
-        stages_ms = 1e3 * np.array(
-            [window - r, ready - window, cut - ready, scored - cut - models, models, now - scored,
-             now - r]
-        )  # fmt: skip
-        # A beat that an earlier hub found may have times of another clock.
-        self._histograms.observe(stages_ms.clip(min=0.0))
-        return [round(total, 3) for total in stages_ms[-1].tolist()]
+        with np.errstate(invalid="ignore"):
+            models = np.minimum(compute, scored - cut)
+            stages_ms = 1e3 * np.array(
+                [window - r, ready - window, cut - ready, scored - cut - models, models,
+                 now - scored, now - r]
+            )  # fmt: skip
+        # A beat that an earlier hub found may have times of another clock, or of none.
+        known_ms = np.nan_to_num(stages_ms, nan=0.0, posinf=0.0, neginf=0.0)
+        self._histograms.observe(known_ms.clip(min=0.0))
+        return [round(total, 3) for total in known_ms[-1].tolist()]
 
     def on_alert(self, alert: Alert) -> None:
         """Count an alert that is in the log, if it begins an alarm."""

@@ -14,6 +14,7 @@ all that comes meanwhile waits for the next one. Not thread-safe: runs in the hu
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from pipeline.errors import LogError
@@ -78,7 +79,7 @@ class Outbox:
         """Trends that are not in the log yet."""
         self._published_trends = 0
         """Number of ``_trends``, from the first, that were published."""
-        self._strips: list[tuple[int, SignalStrip]] = []
+        self._strips: list[tuple[int, EncodedStrip]] = []
         """Strips that are not in the log yet, each with the number of its alert."""
         self._begun = Commit()
         """The commit under way: of alerts, trends and strips, the first ones that wait."""
@@ -120,7 +121,7 @@ class Outbox:
         """Return whether anybody may subscribe to a topic."""
         return self._publisher.wants(topic)
 
-    def add_strips(self, strips: Iterable[tuple[int, SignalStrip]]) -> None:
+    def add_strips(self, strips: Iterable[tuple[int, EncodedStrip]]) -> None:
         """Queue strips of signal, each with the number of its alert, which is in the log."""
         self._strips += strips
 
@@ -149,7 +150,7 @@ class Outbox:
                 return self._on_logged(journal.commit(commit, now))
             journal.begin(commit, now, wakeup.wake)
         except LogError as error:
-            return self._not_logged(error)
+            return self._not_logged(error, journal)
         self.committing, self._begun_at = True, now
         return None
 
@@ -166,18 +167,23 @@ class Outbox:
             logged = journal.ended(must_wait=must_wait)
         except LogError as error:
             self.committing = False
-            return self._not_logged(error)
+            return self._not_logged(error, journal)
         if logged is None:
             return None
         self.committing = False
         return self._on_logged(logged)
 
-    def _not_logged(self, error: LogError) -> list[PublishedAlert]:
-        now = self._clock()
+    def _not_logged(self, error: LogError, journal: Journal) -> list[PublishedAlert]:
+        """Keep what was not committed; what it has beside strips is tried again at once."""
+        begun, self._begun = self._begun, Commit()
         self._failed(error)
+        if begun.strips:  # perhaps the log takes all but these: only pictures are lost
+            del self._strips[: len(begun.strips)]
+            return self.commit(journal) or []
+        now = self._clock()
         self._retry_at = now + _LOG_RETRY_S
         self._drop_trends_beyond_limit()
-        del self._strips[:-_MOST_STRIPS]  # only pictures are lost
+        del self._strips[:-_MOST_STRIPS]
         return self._without_log(now)
 
     def _without_log(self, now: float) -> list[PublishedAlert]:
@@ -235,10 +241,15 @@ class Outbox:
     def close(self, journal: Journal) -> None:
         """Commit all that is pending for a new hub to continue at once; a fault is only logged."""
         now = self._clock()
+        strips = [] if self.unwritable else self._strips
+        commit = Commit(alerts=self._to_log(now), trends=self._trends, strips=strips)
         try:
-            strips = [] if self.unwritable else self._strips
-            commit = Commit(alerts=self._to_log(now), trends=self._trends, strips=strips)
-            logged = journal.close(commit, now)
+            try:
+                logged = journal.close(commit, now)
+            except LogError:
+                if not strips:
+                    raise
+                logged = journal.close(replace(commit, strips=()), now)
         except LogError as error:
             self._failed(error)
             return
@@ -256,15 +267,6 @@ class Outbox:
             timed(pending.alert, pending.latency(now), utc=pending.alert.utc or utc)
             for pending in self._pending
         ]
-
-    def log_strips(self, strips: Sequence[tuple[int, EncodedStrip]]) -> None:
-        """Write strips of signal, each under the number of its alert."""
-        if not strips:
-            return
-        try:
-            self._log.append_strips(strips)
-        except LogError as error:  # only pictures are lost: the alerts are logged, or still wait
-            self._failed(error)
 
     def maintain(self, now: float) -> None:
         """Do what is due to keep the log within its limits; find out whether it is still there."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.schema.public import Alert, SignalStrip, Trend
+from pipeline.schema.public import Alert, EncodedStrip, SignalStrip, Trend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +13,7 @@ class Commit:
     alerts: Sequence[Alert] = ()
     trends: Sequence[Trend] = ()
     """Each with the time at which it is recorded."""
-    strips: Sequence[tuple[int, SignalStrip]] = ()
+    strips: Sequence[tuple[int, SignalStrip | EncodedStrip]] = ()
     """Signal around alerts that are in the log before, each with the number of its alert."""
     entries: Sequence[bytes] = ()
     """For the journal, numbered on from `AlertLog.last_entry`."""

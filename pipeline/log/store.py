@@ -37,7 +37,7 @@ from pipeline.log.schema import (
 from pipeline.log.transactions import LogTransactions
 from pipeline.log.writing import Written, write_commit
 from pipeline.schema.alert import link_text
-from pipeline.schema.public import Alert, EncodedStrip, PublishedAlert, SignalStrip, encode_json
+from pipeline.schema.public import Alert, PublishedAlert
 
 _PAGES_A_STEP: Final = 256
 """Returned to the file system at a time: 1 MiB, some milliseconds."""
@@ -234,27 +234,6 @@ class AlertLog(LogTransactions):
         with self._transaction():
             self._db.execute("DELETE FROM journal")
             self._db.execute("DELETE FROM snapshot")
-
-    def append_strips(self, strips: Sequence[tuple[int, SignalStrip | EncodedStrip]]) -> None:
-        """Commit strips of signal, each under the number of the alert that it shows.
-
-        Raises:
-            LogError: nothing was written; the log stays usable.
-        """
-        rows, held = [], self._meta.bytes_held
-        for seq, strip in dict(strips).items():
-            body = zlib.compress(encode_json(strip), STRIP_LEVEL)
-            for (length,) in self.rows(
-                "SELECT coalesce(length(body), 0) FROM strip WHERE seq = ?", (seq,)
-            ):
-                held -= length + ROW_BYTES
-            held += len(body) + ROW_BYTES
-            rows.append((seq, checksum(seq, body), body))
-        meta = self._meta.changed(bytes_held=held)
-        with self._transaction():
-            self._db.executemany("INSERT OR REPLACE INTO strip VALUES (?, ?, ?)", rows)
-            write_meta(self._db, meta)
-        self._meta = meta
 
     def remove_before(self, seq: int) -> None:
         """Remove the alerts before ``seq``, and their strips.

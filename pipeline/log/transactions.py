@@ -66,7 +66,9 @@ class LogTransactions(LogQueries):
             self._thread, self._under_way = None, Future()
             try:
                 self._under_way.set_result(write())
-            except LogError as error:
+            except (
+                BaseException
+            ) as error:  # as the thread would: it is raised where it is waited for
                 self._under_way.set_exception(error)
         self._under_way.add_done_callback(lambda _: on_end())
 

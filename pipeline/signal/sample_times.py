@@ -15,8 +15,8 @@ _FIRST_SIZE: Final = 16
 _FAR: Final = 2**31
 """Samples: an entry so far from the next one is a week old at 3 kHz, and of no use."""
 
-_LAST: Final = 2**53
-"""No position is beyond."""
+_LAST: Final = 2**54
+"""No position is beyond: a chunk begins before 2**53, and ends somewhat later."""
 
 
 class SampleTimesState(State):

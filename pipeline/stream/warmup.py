@@ -77,7 +77,9 @@ def compile_kernels_of_beats() -> None:
         with_evidence(BeatFeatures().measure(rr_s, window[None], usable), rr_s)
         complexes = np.empty((0, 3), dtype=np.int64)
         found_at(complexes, 0, 0.0, 0, usable)
-        SignalRing(SignalRingState.fresh(1, WINDOW_SAMPLES)).place(0, 0, window[None])
+        ring = SignalRing(SignalRingState.fresh(1, WINDOW_SAMPLES))
+        ring.place(0, 0, window[None])
+        json_of(ring.kept(0, 1)[0])
         scales = dict.fromkeys(COMPONENTS, Scale(median=0.0, p95=1.0))
         live = LiveScore(LiveScoreConfig(scales=scales, threshold=1.0, learning_threshold=1.0))
         for _ in range(LEARNING_BEATS + 1):

@@ -59,12 +59,11 @@ def test_readers_of_one_rate_that_begin_at_different_moments_are_due_together() 
 def test_long_blocks_of_many_readers_are_due_one_after_the_other() -> None:
     """At a few moments of each block: a hub gets no burst of all, and the reader wakes seldom."""
     clock, due = Clock(), []
-    for _ in range(200):
+    for _ in range(200):  # that begin together, as a source's streams do
         pacer = Pacer(360.0, 1.0, clock=clock, wait=None, block_s=0.2)
         pacer.wait_for(72)
         due.append(round((pacer.due_at % 0.2) / 0.04) % 5)
-        assert pacer.due_at - clock.now_s < 0.2 + 0.04
-        clock.now_s += 0.001
+        assert pacer.due_at - clock.now_s < 0.4
     assert [due.count(moment) for moment in range(5)] == [40] * 5
 
 

@@ -70,17 +70,18 @@ def _tolerant(function_cache: Any) -> Any:
     """Return a class of caches whose files may fail: the kernel is compiled, and not kept.
 
     To load a kernel numba first imports all that it may need to compile one, which takes as long as
-    all kernels do. They are compiled to the end and allocate nothing, so that none needs it.
+    all kernels do. They are compiled to the end and allocate nothing, so that none needs it: what
+    numba calls behind the import is called, where its version has it.
     """
 
     class TolerantCache(function_cache):  # type: ignore[misc]
         def load_overload(self, sig: Any, target_context: Any) -> Any:
+            load: Any = getattr(self, "_load_overload", super().load_overload)
             try:
-                with self._guard_against_spurious_io_errors():
-                    return self._load_overload(sig, target_context)
+                return load(sig, target_context)
             except OSError as error:
                 _report_not_kept(error)
-            return None
+                return None
 
         def save_overload(self, sig: Any, data: Any) -> None:
             try:

@@ -98,6 +98,16 @@ def test_latencies_are_counted_as_each_beat_has_them(times: list[list[float]]) -
         assert histogram.sum_ms == pytest.approx(sum(values), abs=0.2)
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_a_time_that_is_no_number_spoils_no_report(wrong: float) -> None:
+    """A forged state may bring one; its beat counts, and no later report is without a sum."""
+    counts = HubCounters()
+    totals = counts.on_beats(beats_of([[wrong] * 6, [0.0] * 6]), 20.0)
+    assert totals == [0.0, 20_000.0]
+    for histogram in counts.latency_ms().values():
+        assert (histogram.count, np.isfinite(histogram.sum_ms)) == (2, True)
+
+
 def status_of(
     counters: HubCounters,
     sessions: Sequence[StreamSession] = (),

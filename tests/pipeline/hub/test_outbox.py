@@ -1,6 +1,8 @@
 """Strips of signal on their way into the log: only pictures are lost with it, and few of them."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from pipeline.stream.streams import Streams
 from pipeline.transport.sockets import Publisher
 from pipeline.transport.wakeup import Wakeup
 from tests.support.held_disk import HeldDisk
-from tests.support.logs import alert, strip
+from tests.support.logs import alert, filled_log, strip
 from tests.support.running import CONFIG
 
 
@@ -62,12 +64,14 @@ def test_strips_are_written_a_few_with_each_commit(clerk: Clerk, tmp_path: Path)
 
 
 def test_strips_wait_for_a_log_that_takes_nothing_the_newest_ones(clerk: Clerk) -> None:
-    """No alert waits for them; what is beyond the limit is lost."""
+    """No alert waits for them; those of a commit that fails, and beyond the limit, are lost."""
     clerk.disk.failing = True
-    clerk.outbox.add_strips([(n, strip(n)) for n in range(1, 301)])
+    clerk.outbox.add_strips([(1, strip(1))])
     clerk.outbox.add_alerts([alert(301)])
     assert clerk.commit() == 0
     assert "disk I/O error" in clerk.outbox.unwritable
+    clerk.outbox.add_strips([(n, strip(n)) for n in range(2, 301)])
+    assert clerk.commit() == 0
     clerk.disk.failing = False
     assert (clerk.commit(), clerk.log.last_seq) == (0, 301)
     assert [clerk.commit() for _ in range(5)][-2:] == [256, 256]
@@ -76,7 +80,7 @@ def test_strips_wait_for_a_log_that_takes_nothing_the_newest_ones(clerk: Clerk) 
 
 
 def test_strips_that_come_while_a_commit_is_under_way_are_in_the_next(clerk: Clerk) -> None:
-    """Those of one that fails are tried again with them, once the log takes alerts."""
+    """Though that one fails, and those that were in it are lost."""
     clerk.disk.failing = True
     clerk.outbox.add_strips([(1, strip(1))])
     with Wakeup() as wakeup:
@@ -85,4 +89,37 @@ def test_strips_that_come_while_a_commit_is_under_way_are_in_the_next(clerk: Cle
         assert clerk.outbox.committed(clerk.journal, must_wait=True) == []
     clerk.disk.failing = False
     clerk.outbox.add_alerts([alert(301)])
-    assert [clerk.commit(), clerk.commit()] == [0, 2]
+    assert [clerk.commit(), clerk.commit()] == [0, 1]
+
+
+@pytest.mark.parametrize("aside", [False, True])
+def test_a_log_that_takes_no_strips_takes_all_else_at_once(tmp_path: Path, aside: bool) -> None:
+    """The page that holds them is damaged; at the end, too."""
+    filled_log(path := tmp_path / "log")
+    damage_root_page(path, "strip")
+    with (
+        AlertLog(path) as log,
+        Publisher("tcp://127.0.0.1:0") as publisher,
+        Wakeup() as wakeup,
+    ):
+        clerk, before = Clerk(log, publisher), log.last_seq
+        for n in range(1, 4):
+            clerk.outbox.add_strips([(1, strip(1))])
+            clerk.outbox.add_alerts([alert(n)])
+            if clerk.outbox.commit(clerk.journal, wakeup if aside else None) is None:
+                clerk.outbox.committed(clerk.journal, must_wait=True)
+            assert (log.last_seq, clerk.outbox.unwritable) == (before + n, "")
+        clerk.outbox.add_strips([(1, strip(1))])
+        clerk.outbox.add_alerts([alert(4)])
+        clerk.outbox.close(clerk.journal)
+        assert (log.last_seq, clerk.outbox.unwritable) == (before + 4, "")
+
+
+def damage_root_page(path: Path, table: str) -> None:
+    """Overwrite the first page of a table of a log."""
+    with closing(sqlite3.connect(path)) as db:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        ((page,),), ((size,),) = db.execute(query, (table,)), db.execute("PRAGMA page_size")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)

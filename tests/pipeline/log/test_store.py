@@ -254,22 +254,40 @@ def test_strips_are_held_once_each_however_often_they_are_written(tmp_path: Path
     assert (found.damage, found.strips) == ([], 3)
 
 
+def fails_to_start(thread: threading.Thread) -> None:
+    """Do as a thread where there are too many."""
+    raise RuntimeError("can't start new thread")
+
+
 def test_where_no_thread_can_be_started_the_commit_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine without threads left has a log all the same."""
-
-    def refused(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     ended = threading.Event()
     with AlertLog(tmp_path / "log.sqlite") as log:
-        monkeypatch.setattr(threading.Thread, "start", refused)
+        monkeypatch.setattr(threading.Thread, "start", fails_to_start)
         log.begin(Commit(alerts=[alert(1)]), ended.set)
         assert ended.is_set()
         monkeypatch.undo()
         assert log.ended() is not None
         assert [one.sample for one in log.read(1, 10)] == [1]
+
+
+def test_where_no_thread_can_be_started_any_failure_is_raised_where_it_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the log would wait for ever as it closes."""
+
+    def fails(*arguments: object) -> None:
+        raise MemoryError
+
+    with AlertLog(tmp_path / "log.sqlite") as log:
+        monkeypatch.setattr(threading.Thread, "start", fails_to_start)
+        monkeypatch.setattr("pipeline.log.store.write_commit", fails)
+        log.begin(Commit(alerts=[alert(1)]), lambda: None)
+        monkeypatch.undo()
+        with pytest.raises(MemoryError):
+            log.ended()
 
 
 def test_what_is_dropped_is_not_written_once_more(tmp_path: Path) -> None:

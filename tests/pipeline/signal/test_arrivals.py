@@ -95,13 +95,21 @@ def test_times_of_samples_are_those_of_a_list_of_pairs(
             assert [*seconds, *first_s] == [times.seconds[-1], times.seconds[0]]
 
 
-@pytest.mark.parametrize("origin", [2**53 + 1, -(2**60), 2**64 - 1])
+@pytest.mark.parametrize("origin", [2**54 + 1, -(2**60), 2**64 - 1])
 def test_state_of_times_beyond_all_positions_is_refused(origin: int) -> None:
     """The sum of it and an offset would be another number."""
     state = SampleTimesState.fresh()
     state.origin = origin
     with pytest.raises(SnapshotError, match="times of samples"):
         SampleTimes(state)
+
+
+def test_the_last_chunk_that_there_may_be_leaves_a_state_that_is_accepted() -> None:
+    """It begins at the last position, and ends beyond it."""
+    arrivals = ArrivalTimes(360.0)
+    arrivals.record(2**53 + 3600, 1.0)
+    again = ArrivalTimes(360.0, decode(1, encode(1, arrivals.state), ArrivalState))
+    assert again.of(2**53 + 3000) == 1.0
 
 
 def test_a_chunk_a_sample_takes_little_memory() -> None:

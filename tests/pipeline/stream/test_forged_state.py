@@ -254,7 +254,7 @@ def test_every_state_that_a_signal_leaves_behind_is_accepted(fs_hz: float, leads
         begin += n
         if random.random() < 0.02:
             segmenter.finish()
-        Segmenter(fs_hz, segmenter.state)
+        Segmenter(fs_hz, unpack(pack(segmenter.state), SegmenterState))
 
 
 if __name__ == "__main__":

@@ -38,24 +38,14 @@ def test_linear_algebra_can_be_imported_after_the_kernels() -> None:
 
 
 def test_no_kernel_of_a_stream_is_compiled_later() -> None:
-    """Those that run only where something is wrong with the signal are ready, too."""
+    """Whatever the signal: one lead or three, a lead that is off, a gap, and a stream restored."""
     run(
         "from pipeline.stream.warmup import compile_kernels\n"
+        "from tests.support.compiled import signatures, use_streams\n"
         "compile_kernels()\n"
-        "from pipeline.signal.kernels import agreement, windows\n"
-        "from pipeline.signal.kernels.alarms import evidence, organisation\n"
-        "from pipeline.signal.kernels.leads import complexes, passage, patient\n"
-        "from pipeline.signal.kernels.naming import measures\n"
-        "from pipeline.signal.kernels.scoring import leads, live, shape, templates\n"
-        "kernels = (agreement.agree, windows.complete, windows.cut_beats, passage.advance,\n"
-        "           patient.follow_patient,\n"
-        "           templates.add, templates.measure_distances, live.look, live.log_rms,\n"
-        "           live.keep_rhythm, live.observe_rhythm, live.remember, live.score,\n"
-        "           live.assess, leads.compare_leads,\n"
-        "           leads.follow_leads, shape.likeness_unshifted, measures.with_evidence,\n"
-        "           measures.of_leads, complexes.found_at,\n"
-        "           organisation.take, organisation.likeness,\n"
-        "           organisation.median_likeness, evidence.assess, evidence.without_p_waves,\n"
-        "           windows.keep_whole, windows.write_thousandths)\n"
-        "assert all(kernel.signatures for kernel in kernels), kernels"
+        "before = signatures()\n"
+        "assert sum(map(bool, before.values())) > 20, before\n"
+        "use_streams()\n"
+        "later = {kernel: its for kernel, its in signatures().items() if its != before[kernel]}\n"
+        "assert not later, later"
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,6 +129,17 @@ class BenchResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CoreResult:
+    """What runs without files, sockets and other processes."""
+
+    machine: Provenance
+    kernels: KernelFigures
+    models: dict[str, float]
+    stream: StreamFigures
+    embedded: EmbeddedFigures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterResult:
     """What a second worker of a cluster gains on this machine."""
 
@@ -145,12 +156,29 @@ class ScreenResult:
     night: NightFigures
 
 
+Result: TypeAlias = BenchResult | CoreResult | ClusterResult | ScreenResult
+"""Figures of one or more parts, each of which has a name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleResult:
     """How many patients a hub of this installation takes."""
 
     machine: Provenance
     cases: list[ScaleFigures]
+
+
+def bench_core(*, as_json: bool) -> None:
+    """Measure kernels, models, streams and the whole in one process; print the table (or JSON)."""
+    x = _record()
+    result = CoreResult(
+        machine=provenance(),
+        kernels=_measured("kernels", lambda: measure_kernels(x)),
+        models=_measured("models", _models),
+        stream=_measured("stream", measure_stream),
+        embedded=_measured("embedded", lambda: measure_embedded(x)),
+    )
+    _print(result, as_json=as_json)
 
 
 def bench_scale(cases: Sequence[Case], *, as_json: bool) -> None:
@@ -174,19 +202,13 @@ def bench_cluster(*, as_json: bool) -> None:
         ConfigError: the Kafka client is not installed.
     """
     result = ClusterResult(machine=provenance(), cluster=measure_sharing())
-    if as_json:
-        print_json(result)
-    else:
-        Console().print(terminal_table(_table(result)))
+    _print(result, as_json=as_json)
 
 
 def bench_screen(data: Path | None, *, as_json: bool) -> None:
     """Measure dashboard, wall and report, and print the table (or JSON)."""
     result = ScreenResult(machine=provenance(), screen=_screen(), night=measure_night(_mitdb(data)))
-    if as_json:
-        print_json(result)
-    else:
-        Console().print(terminal_table(_table(result)))
+    _print(result, as_json=as_json)
 
 
 def _scale(cases: Sequence[Case]) -> list[ScaleFigures]:
@@ -221,37 +243,39 @@ def bench(data: Path | None, *, as_json: bool, json_file: Path | None, report: P
         json_file.write_text(json.dumps(to_json(result), indent=2) + "\n", encoding="utf-8")
     if report is not None:
         report.write_text(markdown(bench_sections(result)), encoding="utf-8")
-    if as_json:
-        print_json(result)
-    else:
-        Console().print(terminal_table(_table(result)))
+    _print(result, as_json=as_json)
+
+
+def _measured(name: str, measure: Callable[[], T]) -> T:
+    """Measure a part, and say so on stderr."""
+    Console(stderr=True).print(f"measuring {name} ...", highlight=False)
+    return measure()
+
+
+def _record() -> NDArray[np.float32]:
+    """Return half an hour of a synthetic patient with many ectopic beats."""
+    patient = SyntheticPatient(PatientConfig(fs=float(SAMPLING_RATE_HZ), ectopic=0.2, seed=3))
+    return np.ascontiguousarray(patient.generate(_RECORD_S * SAMPLING_RATE_HZ).samples)
 
 
 def _measure(data: Path | None) -> BenchResult:
-    patient = SyntheticPatient(PatientConfig(fs=float(SAMPLING_RATE_HZ), ectopic=0.2, seed=3))
-    x = np.ascontiguousarray(patient.generate(_RECORD_S * SAMPLING_RATE_HZ).samples)
-    console = Console(stderr=True)
-
-    def measured(name: str, measure: Callable[[], T]) -> T:
-        console.print(f"measuring {name} ...", highlight=False)
-        return measure()
-
+    x = _record()
     return BenchResult(
         machine=provenance(),
-        kernels=measured("kernels", lambda: measure_kernels(x)),
-        models=measured("models", _models),
-        stream=measured("stream", measure_stream),
-        embedded=measured("embedded", lambda: measure_embedded(x)),
-        replay=measured("replay", lambda: measure_replay(x)),
-        live=measured("live", lambda: measure_live(*_live_signal(data, x))),
-        scan=measured("scan", lambda: _scan(data)),
-        scan_one_lead=measured("scan of one lead", lambda: _scan(data, "--lead", "0")),
-        student=measured("student", lambda: _student(data)),
-        start=measured("start", measure_start),
-        screen=measured("screen", _screen),
-        night=measured("night", lambda: measure_night(_mitdb(data))),
-        cluster=measured("cluster", _cluster),
-        scale=measured("scale", lambda: _scale(CASES)),
+        kernels=_measured("kernels", lambda: measure_kernels(x)),
+        models=_measured("models", _models),
+        stream=_measured("stream", measure_stream),
+        embedded=_measured("embedded", lambda: measure_embedded(x)),
+        replay=_measured("replay", lambda: measure_replay(x)),
+        live=_measured("live", lambda: measure_live(*_live_signal(data, x))),
+        scan=_measured("scan", lambda: _scan(data)),
+        scan_one_lead=_measured("scan of one lead", lambda: _scan(data, "--lead", "0")),
+        student=_measured("student", lambda: _student(data)),
+        start=_measured("start", measure_start),
+        screen=_measured("screen", _screen),
+        night=_measured("night", lambda: measure_night(_mitdb(data))),
+        cluster=_measured("cluster", _cluster),
+        scale=_measured("scale", lambda: _scale(CASES)),
     )
 
 
@@ -324,13 +348,20 @@ def _screen() -> ScreenFigures | Skipped:
     return measure_screen()
 
 
-def _rows(result: BenchResult | ClusterResult | ScreenResult) -> Iterator[tuple[str, str, str]]:
+def _print(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+    else:
+        Console().print(terminal_table(_table(result)))
+
+
+def _rows(result: Result) -> Iterator[tuple[str, str, str]]:
     for part, figures in to_json(result).items():
         if part != "machine" and isinstance(figures, dict):
             yield from ((part, words(name), str(value)) for name, value in figures.items())
 
 
-def _table(result: BenchResult | ClusterResult | ScreenResult) -> Table:
+def _table(result: Result) -> Table:
     return Table(
         title=str(result.machine),
         columns=("part", "what", "figure"),

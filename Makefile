@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
 
-.PHONY: help demo docs release test test-slow check lint soak nightly kills bytes cluster bench figures weights cards stress alarms picture pictures wall-pictures pages lock clean
+.PHONY: help demo docs release test test-slow check lint soak nightly kills bytes cluster bench compare figures weights cards stress alarms picture pictures wall-pictures pages lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -76,6 +76,17 @@ check: lint ## Run the gate and the tests that take no processes: for every chan
 
 bench: $(READY) ## Measure kernels, student, latency and throughput; a table and bench.json
 	$(BIN)/monitor bench --json-file bench.json
+
+# BASE is checked out as a worktree of its own, which goes whatever happens. Of one that is there
+# already git says so: two comparisons at a time would measure each other.
+OPTIONS ?= --core
+COMPARED := build/compare
+
+compare: $(READY) ## Measure commit BASE and this checkout in turns, by monitor bench OPTIONS (--core); print ratios
+	$(if $(BASE),,$(error name a commit: make compare BASE=COMMIT))
+	@git worktree add --quiet --detach $(COMPARED) "$(BASE)" || exit 1; \
+	trap 'git worktree remove --force $(COMPARED)' EXIT; trap 'exit 130' INT TERM; \
+	$(BIN)/monitor bench $(OPTIONS) --beside $(COMPARED)
 
 figures: $(READY) ## Write docs/benchmarks.md
 	$(BIN)/monitor bench --report docs/benchmarks.md

@@ -43,6 +43,7 @@ _WARM_UP: Final = ("scan", "demo")
 """Compiles the kernels."""
 
 _ERROR: Final = "monitor: "
+"""What a line of errors and warnings begins with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +126,10 @@ def compare(
             know an option; or a checkout was changed meanwhile.
     """
     folders = _checkout(other), here
-    environments = [_environment(folder, data) for folder in folders]
+    environments = [_environment(folder) for folder in folders]
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     results: tuple[list[dict[str, Json]], ...] = ([], [])
-    command = ["bench", "--json", *options]
+    command = ["bench", "--json", "--data", _data(data), *options]
     for which in in_turns(rounds):
         done, folder, environment = len(results[which]), folders[which], environments[which]
         if not done:
@@ -203,17 +204,20 @@ def _checkout(folder: Path) -> Path:
     )
 
 
-def _environment(folder: Path, data: Path | None) -> dict[str, str]:
-    """Return the environment in which Python finds the packages of a checkout, and the data.
-
-    Paths are absolute, as it runs in the checkout's folder.
-    """
+def _environment(folder: Path) -> dict[str, str]:
+    """Return the environment in which Python finds the packages of a checkout before others."""
     inherited = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    # Absolute, as it runs in the checkout's folder.
     others = (path for path in map(os.path.abspath, inherited) if Path(path).resolve() != HERE)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *others])}
-    with suppress(InputError):  # without databases less is measured, in both
-        environment["MONITOR_DATA"] = str(data_folder(data).resolve())
-    return environment
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *others])}
+
+
+def _data(data: Path | None) -> str:
+    """Return the folder of the databases, absolute; without one, a name that is none for both."""
+    try:
+        return str(data_folder(data).resolve())
+    except InputError:
+        return os.devnull
 
 
 def _result(
@@ -256,6 +260,8 @@ def _run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str])
             process.terminate()
             raise
         if process.wait() == 0:
+            if said.startswith(_ERROR):
+                report_line(said)
             printed.seek(0)
             return printed.read()
     last = said.removeprefix(_ERROR) or f"exit code {process.returncode}"
@@ -263,7 +269,10 @@ def _run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str])
 
 
 def _pass_on(lines: IO[str]) -> str:
-    """Write lines to stderr, but for the last if it states an error; return the last."""
+    """Write lines to stderr, but for the last if it is `monitor`'s own; return the last.
+
+    That one is why it failed, and then part of our own line, or else a warning.
+    """
     last, held = "", ""
     for line in lines:
         if held:

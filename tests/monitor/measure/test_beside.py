@@ -1,6 +1,7 @@
 """Two checkouts are measured in turns, each by its own code, and their figures compared."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,12 @@ from pathlib import Path
 root = Path(__file__).parents[1]
 if sys.argv[1] == "bench":
     with Path({calls!r}).open("a") as calls:
-        data = os.environ.get("MONITOR_DATA")
-        calls.write(json.dumps([{commit!r}, os.getcwd(), sys.argv[1:], data]) + chr(10))
+        calls.write(json.dumps([{commit!r}, os.getcwd(), sys.argv[1:]]) + chr(10))
     print("measuring kernels ...", file=sys.stderr)
     rounds = sorted(root.glob("round-*.json"))
     print(rounds[0].read_text())
     rounds[0].unlink()
+    print("monitor: a warning", file=sys.stderr)
 """
 REFUSING = """
 import sys
@@ -80,7 +81,7 @@ def test_checkouts_are_measured_in_turns_each_by_its_own_code(
     calls = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
     assert [call[0] for call in calls] == ["aaa", "bbb", "bbb", "aaa", "aaa", "bbb"]
     assert {(call[0], call[1]) for call in calls} == {("aaa", str(there)), ("bbb", str(here))}
-    assert all(call[2:] == [["bench", "--json", "--core"], str(data)] for call in calls)
+    assert all(call[2] == ["bench", "--json", "--data", str(data), "--core"] for call in calls)
     found = json.loads(printed.out)
     assert found == json.loads(kept.read_text())
     assert (found["there"]["commit"], found["here"]["commit"]) == ("aaa", "bbb")
@@ -92,7 +93,27 @@ def test_checkouts_are_measured_in_turns_each_by_its_own_code(
         }
     ]  # fmt: skip
     assert "round 2 of 3 here" in printed.err
-    assert printed.err.count("measuring kernels ...") == 6
+    assert printed.err.count("measuring kernels ...\nmonitor: a warning\n") == 6
+
+
+def test_both_measure_the_databases_of_this_folder_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever lies beside the other checkout: its default would be another folder."""
+    monkeypatch.delenv("MONITOR_DATA", raising=False)
+    work = tmp_path / "work" / "folder"
+    work.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    used = []
+    for folder in ("none", "data"):
+        other = measured(tmp_path / folder, "aaa", *kernels(1.0, 1.0))
+        (other / "data").mkdir()
+        compare(other, [], rounds=1, data=None, as_json=True, json_file=None, here=other)
+        calls = (tmp_path / folder / "calls").read_text().splitlines()
+        used.append({json.loads(line)[2][-1] for line in calls})
+        (work / "data").mkdir(exist_ok=True)
+
+    assert used == [{os.devnull}, {str(work / "data")}]
 
 
 def test_the_table_names_both_commits_and_what_only_one_measures(
@@ -205,7 +226,7 @@ def test_the_command_states_in_one_line_what_an_older_checkout_does_not_know(
     refused = bench()
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.count("no such option: --core") == 1
-    assert refused.stderr.splitlines()[-1].startswith("monitor: `monitor bench --json --core` ")
+    assert refused.stderr.splitlines()[-1].startswith("monitor: `monitor bench --json ")
     assert str(other) in refused.stderr.splitlines()[-1]
     reported = bench("--report", str(tmp_path / "report.md"))
     assert reported.returncode == 2

@@ -133,6 +133,9 @@ def compare(
     for which in in_turns(rounds):
         done, folder, environment = len(results[which]), folders[which], environments[which]
         if not done:
+            _run(
+                ["bench", *options, "--help"], folder, environment
+            )  # refuses what it does not know
             console.print(f"compiling kernels in {folder} ...")
             _run(_WARM_UP, folder, environment)
         console.print(f"round {done + 1} of {rounds} {('there', 'here')[which]}, in {folder} ...")

@@ -174,7 +174,7 @@ def comparison_table(result: Comparison) -> Table:
     only = (("there", result.only_there), ("here", result.only_here))
     return Table(
         title=f"{here.processor}, {here.cores} cores, Python {here.python}: there commit "
-        f"{there.commit}, here commit {here.commit}; medians of {result.rounds} rounds",
+        f"{there.commit}, here commit {here.commit}; medians, rounds: {result.rounds}",
         columns=("part", "what", "there", "here", "here/there", "lowest", "highest"),
         rows=[
             (one.part, one.what, f"{one.there:g}", f"{one.here:g}", *map(_shown, _ratios(one)))

@@ -9,9 +9,17 @@ const NARROW = 900;
 const STRIP_HEIGHT = 84;
 const TILE = { wide: [150, 84], narrow: [116, 88] };
 
-// The worst first; otherwise as they came.
+const names = new Intl.Collator("en", { numeric: true });
+
+// In the order of their names, bed-2 before bed-10. That in which the server heard of them is chance:
+// another one, or the same after a new start, may have heard of them in another.
+export function byName(patients) {
+  return [...patients].sort((a, b) => names.compare(a.name, b.name) || a.n - b.n);
+}
+
+// The worst first; otherwise in their order.
 export function worstFirst(patients) {
-  return [...patients].sort((a, b) => urgency(b.alarms[0]) - urgency(a.alarms[0]) || a.n - b.n);
+  return [...patients].sort((a, b) => urgency(b.alarms[0]) - urgency(a.alarms[0]));
 }
 
 // Return {columns, rows, slots} of a grid of this size for so many patients.

@@ -3,7 +3,7 @@
 import { dress, isUrgent, lit, rank, since, urgency, words } from "./alarms.js";
 import { Cell, setText } from "./cell.js";
 import { Connection } from "./connection.js";
-import { MOST_STRIPS, plan, unseen, worstFirst } from "./layout.js";
+import { MOST_STRIPS, byName, plan, unseen, worstFirst } from "./layout.js";
 import { Sound } from "./sound.js";
 
 const SILENT_S = 2;
@@ -12,6 +12,7 @@ const MOST_LISTED = 200;
 
 const at = (id) => document.getElementById(id);
 const cells = new Map(); // number of a patient -> Cell
+let places = null; // the numbers in the order of the names; null once there are others
 const sound = new Sound();
 const still = matchMedia("(prefers-reduced-motion: reduce)"); // nothing flashes
 let trends = { every: 10, rates: {} };
@@ -48,12 +49,14 @@ function takePatient(patient) {
   if (cell) return cell.update(patient);
   const made = new Cell(patient, () => open(patient.n));
   cells.set(patient.n, made);
+  places = null;
   made.setRates(trends.rates[patient.n] ?? [], trends.every);
 }
 
 function removeCell(number) {
   cells.get(number).element.remove();
   cells.delete(number);
+  places = null;
   if (focus === number) focus = null;
 }
 
@@ -71,7 +74,8 @@ function view() {
 }
 
 function arrange() {
-  const patients = worstFirst([...cells.values()].map((cell) => cell.patient));
+  places ??= byName([...cells.values()].map((cell) => cell.patient)).map(({ n }) => n);
+  const patients = worstFirst(places.map((number) => cells.get(number).patient));
   const kind = view();
   const grid = at("grid");
   let next;

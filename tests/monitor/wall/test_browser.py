@@ -1,6 +1,7 @@
 """The page in a headless Chromium: what somebody in front of the wall sees."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ pytestmark = [
 
 MARKUP = "<img src=x onerror=alert(1)><b>bed</b>"
 PATIENCE_MS = 60_000
+NAMED = 30
+"""Messages and lines of a page that a failure names."""
 
 
 @pytest.fixture(scope="module")
@@ -33,20 +36,63 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def shown(browser: Any, url: str, width: int = 1280, height: int = 720) -> Iterator[Any]:
-    """Show a page; an error of its scripts, or something that its policy forbids, is a failure."""
+def shown(
+    browser: Any, url: str, width: int = 1280, height: int = 720, script: str = ""
+) -> Iterator[Any]:
+    """Show a page; an error of its scripts, or something that its policy forbids, is a failure.
+
+    A test that fails says what the page showed, and what it was sent last. ``script`` runs before
+    those of the page; what it says of itself in ``window.expected`` is no failure.
+    """
     page = browser.new_page(viewport={"width": width, "height": height})
     page.set_default_timeout(PATIENCE_MS)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("dialog", lambda dialog: faults.append("a dialog"))
     page.on("console", lambda line: faults.append(line.text) if "Content" in line.text else None)
+    sent: deque[str] = deque(maxlen=NAMED)
+    lines: deque[str] = deque(maxlen=NAMED)
+    page.on("console", lambda line: lines.append(line.text))
+    page.on("websocket", lambda one: _keep(one, sent))
+    if script:
+        page.add_init_script(script)
     page.goto(url)
     try:
         yield page
-        assert faults == []
+        expected = page.evaluate("window.expected ?? ''")
+        assert [fault for fault in faults if not expected or expected not in fault] == []
+    except BaseException as error:
+        said = ("faults", faults), ("console", lines), ("the server last", sent)
+        for what, found in (("the page", [_state(page)]), *said):
+            error.add_note("\n  ".join([f"{what}:", *found]))
+        raise
     finally:
         page.close()
+
+
+def _keep(socket: Any, sent: deque[str]) -> None:
+    """Keep the last messages of text that a page is sent, and when its connections close."""
+
+    def keep(frame: str | bytes) -> None:
+        if isinstance(frame, str):
+            sent.append(f"{time.monotonic():.3f} {frame[:1_000]}")
+
+    socket.on("framereceived", keep)
+    socket.on("close", lambda closed: sent.append(f"{time.monotonic():.3f} closed"))
+
+
+def _state(page: Any) -> str:
+    """Return what a page shows, as far as it can still say so."""
+    bounds = {"timeout": 5_000}
+    try:
+        bar = page.locator("#alarm").text_content(**bounds)
+        lines = page.locator("#contact, #lost, #chips, .cell").evaluate_all(
+            "all => all.map(e => `${e.id || e.style.order} ${e.hidden ? 'hidden ' : ''}"
+            "${JSON.stringify(e.dataset)} ${e.innerText.replaceAll('\\n', ' | ')}`)"
+        )
+    except playwright.Error as error:
+        return f"does not answer: {error}"
+    return "\n  ".join([f"{time.monotonic():.3f} alarm: {bar}", *lines])
 
 
 def until(page: Any, expression: str) -> None:
@@ -63,7 +109,7 @@ def picture(page: Any, name: str) -> str:
 def test_a_ward_is_seen_and_a_dead_hub_greys_it(browser: Any) -> None:
     """A strip moves; an alarm is there within a second, first; silence is said, and sound asked."""
     with (
-        Ward("bed-1", "bed-2", "bed-3") as ward,
+        Ward("bed-2", "bed-3", "bed-1") as ward,  # in the order in which the wall knows of them
         running_wall(ward.endpoint) as url,
         shown(browser, url) as page,
     ):
@@ -93,6 +139,21 @@ def test_a_ward_is_seen_and_a_dead_hub_greys_it(browser: Any) -> None:
         page.wait_for_selector("body.lost")
         assert "NO CONTACT WITH THE HUB" in page.locator("#lost").inner_text()
         assert "grayscale" in page.locator("#middle").evaluate("e => getComputedStyle(e).filter")
+
+
+def test_patients_are_in_the_order_of_their_names(browser: Any) -> None:
+    """Whichever the wall heard of first: a place is the same on all walls, and after a restart."""
+    names = ["bed-10", "bed-2", "icu", "bed-1", "Bed-3"]
+    with (
+        Ward(*names) as ward,
+        running_wall(ward.endpoint) as url,
+        shown(browser, url) as page,
+    ):
+        until(page, f"document.querySelectorAll('.cell').length === {len(names)}")
+        cells = page.locator(".cell").evaluate_all(
+            "all => all.map(e => [Number(e.style.order), e.querySelector('.name').textContent])"
+        )
+        assert [name for _, name in sorted(cells)] == ["bed-1", "bed-2", "Bed-3", "bed-10", "icu"]
 
 
 def test_names_stay_text_and_no_patient_in_alarm_is_hidden(browser: Any) -> None:

@@ -1,11 +1,8 @@
 """MQTT brokers as processes, and a receiver, for tests."""
 
-import contextlib
 import json
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,61 +50,6 @@ def running_mosquitto(
     finally:
         process.kill()
         process.communicate(timeout=DEADLINE_S)
-
-
-class Proxy:
-    """A way to a broker that can be cut; a context manager."""
-
-    def __init__(self, to_port: int) -> None:
-        self._to_port = to_port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._sockets: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                try:
-                    far = socket.create_connection(("127.0.0.1", self._to_port))
-                except OSError:
-                    near.close()
-                    continue
-                self._sockets += [near, far]
-                for pair in ((near, far), (far, near)):
-                    pump = threading.Thread(target=self._pump, args=pair)
-                    self._threads.append(pump)
-                    pump.start()
-
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while body := source.recv(65_536):
-                sink.sendall(body)
-        self._shut(source, sink)
-
-    def _shut(self, *sockets: socket.socket) -> None:
-        for one in sockets:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    def cut(self) -> None:
-        """End all connections, whatever is on its way."""
-        self._shut(*self._sockets)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._shut(self._listener)
-        self._listener.close()
-        self._threads[0].join(DEADLINE_S)
-        self.cut()
-        for pump in self._threads[1:]:
-            pump.join(DEADLINE_S)
-        for one in self._sockets:
-            one.close()
 
 
 class Receiver:

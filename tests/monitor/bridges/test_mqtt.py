@@ -22,8 +22,9 @@ from pipeline.schema.public import PublishedAlert as Published
 from tests.pipeline.clients.test_subscribers import AlertHub
 from tests.support.bridges import Bridge, fill, running_bridge
 from tests.support.certificates import make_certificate
-from tests.support.mqtt import Proxy, Receiver, running_broker, running_mosquitto
+from tests.support.mqtt import Receiver, running_broker, running_mosquitto
 from tests.support.ports import free_ports
+from tests.support.proxy import Proxy
 from tests.support.running import feed, running_hub, running_worker, until
 
 pytestmark = pytest.mark.system

@@ -4,6 +4,8 @@
 const UNKNOWN = -32768;
 const VERSION = 1;
 const RETRY_MS = [500, 1000, 2000, 5000];
+const GIVE_UP_S = 6; // without a pulse, of which two are due each second
+const SESSION_MS = 3000;
 
 // The difference of two clocks that drift: the smallest seen in the last minutes belongs to the
 // message that was on its way for the shortest time. What is above it is delay.
@@ -48,28 +50,43 @@ export class Connection {
     this.reason = "";
     this.failures = 0;
     this.asked = "";
+    this.socket = null; // between two connections
     this.open();
   }
 
   open() {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    this.socket = new WebSocket(`${scheme}://${location.host}/live`);
-    this.socket.binaryType = "arraybuffer";
-    this.socket.onopen = () => {
+    const socket = new WebSocket(`${scheme}://${location.host}/live`);
+    const own = (act) => (event) => socket === this.socket && act(event);
+    this.socket = socket;
+    this.openedAt = performance.now() / 1000;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = own(() => {
       this.clock.reset();
       this.reason = "";
-      this.asked && this.socket.send(this.asked);
-    };
-    this.socket.onmessage = (event) => this.receive(event.data);
-    this.socket.onclose = (event) => this.closed(event);
+      this.asked && socket.send(this.asked);
+    });
+    socket.onmessage = own((event) => this.receive(event.data));
+    socket.onclose = own((event) => this.closed(event.reason));
   }
 
-  async closed(event) {
-    this.reason = event.reason;
+  // Give up a connection on which nothing comes, and make another: of one that has died on the way,
+  // or cannot be made, a browser may say so after many minutes, or never. Called some times a second.
+  renew() {
+    const { socket } = this;
+    if (!socket || performance.now() / 1000 - Math.max(this.openedAt, this.pulseAt) < GIVE_UP_S) return;
+    this.closed("");
+    socket.close();
+  }
+
+  async closed(reason) {
+    this.socket = null;
+    this.reason = reason;
     const wait = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)];
     this.failures += 1;
     try {
-      const answer = await fetch("/session", { cache: "no-store", redirect: "error" });
+      const signal = AbortSignal.timeout(SESSION_MS);
+      const answer = await fetch("/session", { cache: "no-store", redirect: "error", signal });
       if (answer.status === 401) return this.handlers.refused();
     } catch {
       // No server: try again.
@@ -82,7 +99,7 @@ export class Connection {
     const asked = JSON.stringify({ show: numbers, leads });
     if (asked === this.asked) return;
     this.asked = asked;
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(asked);
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(asked);
   }
 
   // Seconds since anything came from the server, and since anything came from the hub.

@@ -3,11 +3,13 @@
 import { dress, isUrgent, lit, rank, since, urgency, words } from "./alarms.js";
 import { Cell, setText } from "./cell.js";
 import { Connection } from "./connection.js";
+import { attempt, fault } from "./faults.js";
 import { MOST_STRIPS, byName, plan, unseen, worstFirst } from "./layout.js";
 import { Sound } from "./sound.js";
 
 const SILENT_S = 2;
 const REFRESH_MS = 200;
+const HIDDEN_MS = 1000; // a page that is hidden is not drawn, and the browser asks for no frames
 const MOST_LISTED = 200;
 
 const at = (id) => document.getElementById(id);
@@ -25,28 +27,30 @@ let highest = "";
 let refreshedAt = 0;
 
 const connection = new Connection({
-  patients: (patients) => patients.forEach(takePatient),
+  patients: (patients) => patients.forEach((patient) => attempt(() => takePatient(patient))),
   trends: (every, rates) => {
     trends = { every, rates };
-    for (const [number, cell] of cells) cell.setRates(rates[number] ?? [], every);
+    for (const [number, cell] of cells) attempt(() => cell.setRates(rates[number] ?? [], every));
   },
-  hours: (number, minutes) => cells.get(number)?.setHours(minutes),
-  alerts: listAlerts,
+  hours: (number, minutes) => attempt(() => cells.get(number)?.setHours(minutes)),
+  alerts: (alerts, missed) => attempt(() => listAlerts(alerts, missed)),
   pulse: (message) => {
     pulse = message;
     const there = new Set(message.patients);
-    for (const number of cells.keys()) there.has(number) || removeCell(number);
+    for (const number of cells.keys()) there.has(number) || attempt(() => removeCell(number));
+    refreshHidden();
   },
   piece: (piece, time) => {
     const now = performance.now() / 1000;
-    cells.get(piece.number)?.take(piece, focus !== null, time, now);
+    attempt(() => cells.get(piece.number)?.take(piece, focus !== null, time, now));
   },
   refused: () => location.replace("/login"),
 });
 
 function takePatient(patient) {
   const cell = cells.get(patient.n);
-  if (cell) return cell.update(patient);
+  if (cell?.patient.name === patient.name) return cell.update(patient);
+  if (cell) removeCell(patient.n); // of another patient: a new server numbers them anew
   const made = new Cell(patient, () => open(patient.n));
   cells.set(patient.n, made);
   places = null;
@@ -61,6 +65,7 @@ function removeCell(number) {
 }
 
 function open(number) {
+  if (!cells.has(number)) return; // gone since it was shown
   focus = focus === number ? null : number;
   for (const cell of cells.values()) cell.strips.clear();
   refreshedAt = 0;
@@ -73,9 +78,12 @@ function view() {
   return chosen ?? (cells.size <= MOST_STRIPS ? "strips" : "tiles");
 }
 
-function arrange() {
+function inOrder() {
   places ??= byName([...cells.values()].map((cell) => cell.patient)).map(({ n }) => n);
-  const patients = worstFirst(places.map((number) => cells.get(number).patient));
+  return worstFirst(places.map((number) => cells.get(number).patient));
+}
+
+function arrange(patients) {
   const kind = view();
   const grid = at("grid");
   let next;
@@ -103,7 +111,6 @@ function arrange() {
   });
   shown = next;
   connection.show(kind === "tiles" ? [] : [...there], kind === "large" ? "all" : "in use");
-  return patients;
 }
 
 function place(grid, columns, rows) {
@@ -167,8 +174,10 @@ function showContact() {
   const what = server > SILENT_S ? "THE SERVER OF THIS WALL" : "THE HUB";
   const why = connection.reason ? ` (${connection.reason})` : "";
   const length = Number.isFinite(age) ? ` FOR ${age.toFixed(1)} s` : " YET";
-  at("lost").hidden = !lost;
+  const failed = fault();
+  at("lost").hidden = !lost && !failed;
   if (lost) setText(at("lost"), `NO CONTACT WITH ${what}${length}: NOTHING BELOW IS LIVE${why}`);
+  else if (failed) setText(at("lost"), `PART OF THIS PAGE FAILS, AND MAY BE MISSING BELOW: ${failed}`);
   document.body.classList.toggle("lost", lost);
   setText(at("contact").lastElementChild, lost ? "not live" : `live  ${age.toFixed(1)} s`);
   return lost;
@@ -203,34 +212,38 @@ function showSound() {
 // --- the loop --------------------------------------------------------------------------------
 
 function refresh() {
+  refreshedAt = performance.now();
   const { time } = connection.clock;
-  const lost = showContact();
-  const patients = arrange();
-  for (const patient of shown) cells.get(patient.n).refresh(time);
-  for (const cell of cells.values()) cell.addRate();
-  showAlarms(patients);
+  attempt(() => connection.renew());
+  const lost = attempt(showContact) ?? true;
+  const patients = attempt(inOrder) ?? [];
+  attempt(() => arrange(patients));
+  attempt(() => showAlarms(patients));
+  for (const { n } of shown) attempt(() => cells.get(n)?.refresh(time));
+  for (const cell of cells.values()) attempt(() => cell.addRate());
   const alarmed = patients.filter((patient) => isUrgent(patient.alarms[0])).length;
   setText(at("counts"), `${patients.length} patients, ${alarmed} in alarm`);
   setText(at("clock"), new Date().toLocaleTimeString("en-GB"));
   const all = patients.flatMap((one) => one.alarms.map((alarm) => ({ key: `${one.n} ${alarm.key}`, alarm })));
   pulse.system.forEach((alarm) => all.push({ key: alarm.key, alarm }));
-  sound.update(all, lost, pulse.silenced_s, performance.now() / 1000);
+  attempt(() => sound.update(all, lost || fault() !== "", pulse.silenced_s, refreshedAt / 1000));
   showSound();
 }
 
+function refreshHidden() {
+  if (performance.now() - refreshedAt > HIDDEN_MS) attempt(refresh);
+}
+
 function frame(milliseconds) {
-  if (milliseconds - refreshedAt >= REFRESH_MS) {
-    refreshedAt = milliseconds;
-    refresh();
-  }
+  requestAnimationFrame(frame); // first: nothing that fails may end the loop
+  if (milliseconds - refreshedAt >= REFRESH_MS) attempt(refresh);
   const seconds = milliseconds / 1000;
   for (const priority of ["high", "medium"]) {
     document.body.classList.toggle(`dark-${priority}`, !still.matches && !lit(priority, seconds));
   }
   if (!document.body.classList.contains("lost")) {
-    for (const { n } of shown) cells.get(n)?.draw(seconds);
+    for (const { n } of shown) attempt(() => cells.get(n)?.draw(seconds));
   }
-  requestAnimationFrame(frame);
 }
 
 const turn = (by) => {
@@ -267,4 +280,5 @@ addEventListener("resize", () => {
 const keepAwake = () => navigator.wakeLock?.request("screen").catch(() => {});
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && keepAwake());
 keepAwake();
+setInterval(refreshHidden, HIDDEN_MS); // where no pulse comes, either
 requestAnimationFrame(frame);

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.monitor.wall.test_state import minute
+from tests.support.proxy import Proxy
 from tests.support.wall import Ward, alarm, running_wall
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -24,6 +25,26 @@ MARKUP = "<img src=x onerror=alert(1)><b>bed</b>"
 PATIENCE_MS = 60_000
 NAMED = 30
 """Messages and lines of a page that a failure names."""
+
+
+NO_CANVAS = """
+    window.expected = "of null";
+    HTMLCanvasElement.prototype.getContext = () => null;
+"""
+"""A browser that has no memory left for pictures."""
+
+HIDDEN = """
+    const ask = window.requestAnimationFrame.bind(window);
+    window.requestAnimationFrame = (draw) => window.hides ? 0 : ask(draw);
+    window.tones = 0;
+    const tone = AudioContext.prototype.createOscillator;
+    AudioContext.prototype.createOscillator = function () {
+        window.tones += 1;
+        return tone.call(this);
+    };
+"""
+"""A browser that draws nothing once `hides` is set, as one whose window is behind another; `tones`
+counts those of its alarms."""
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +117,16 @@ def _state(page: Any) -> str:
 
 
 def until(page: Any, expression: str) -> None:
-    """Wait until a JavaScript expression is true; a function, for the page forbids `eval`."""
-    page.wait_for_function(f"() => {expression}")
+    """Wait until a JavaScript expression is true; a function, for the page forbids `eval`.
+
+    It is asked by a timer: a page that is not drawn has no frames.
+    """
+    page.wait_for_function(f"() => {expression}", polling=50)
+
+
+def alarmed(page: Any, name: str) -> None:
+    """Wait until the alarm of a patient is named above all."""
+    until(page, f"document.getElementById('alarm').textContent.includes('{name}')")
 
 
 def picture(page: Any, name: str) -> str:
@@ -127,7 +156,7 @@ def test_a_ward_is_seen_and_a_dead_hub_greys_it(browser: Any) -> None:
         for name in ("bed-3", "bed-2", "bed-1"):  # of equal alarms the first patient is named
             raised = time.monotonic()
             ward.raise_alarm(alarm(name))
-            until(page, f"document.getElementById('alarm').textContent.includes('{name}')")
+            alarmed(page, name)
             taken.append(time.monotonic() - raised)
         assert min(taken) < 1.0  # the machine may be busy with other things once
         assert "ASYSTOLE  bed-1" in page.locator("#alarm").inner_text()
@@ -154,6 +183,79 @@ def test_patients_are_in_the_order_of_their_names(browser: Any) -> None:
             "all => all.map(e => [Number(e.style.order), e.querySelector('.name').textContent])"
         )
         assert [name for _, name in sorted(cells)] == ["bed-1", "bed-2", "Bed-3", "bed-10", "icu"]
+
+
+def test_what_cannot_be_drawn_hides_no_alarm(browser: Any) -> None:
+    """The page goes on, says what has failed, and is not grey, for the rest is live."""
+    with (
+        Ward("bed-1", "bed-2") as ward,
+        running_wall(ward.endpoint) as url,
+        shown(browser, url, script=NO_CANVAS) as page,
+    ):
+        until(page, "document.querySelectorAll('.cell .trace canvas').length === 2")
+        until(page, "document.getElementById('lost').textContent.includes('of null')")
+        for name in ("bed-2", "bed-1"):
+            ward.raise_alarm(alarm(name))
+            alarmed(page, name)
+        assert page.locator("body.lost").count() == 0
+
+
+def test_a_page_that_is_not_drawn_sounds_and_knows_of_alarms(browser: Any) -> None:
+    """A window behind others, or a tab: there the browser asks for no frames."""
+    with (
+        Ward("bed-1", "bed-2") as ward,
+        running_wall(ward.endpoint) as url,
+        shown(browser, url, script=HIDDEN) as page,
+    ):
+        until(page, "document.querySelectorAll('.cell .trace canvas').length === 2")
+        page.locator("#sound").click()
+        until(page, "document.getElementById('sound').textContent === 'Sound is on'")
+        page.evaluate("window.hides = true")
+        before = page.evaluate("window.tones")
+        ward.raise_alarm(alarm("bed-1"))
+        alarmed(page, "bed-1")
+        until(page, f"window.tones >= {before} + 10")
+        ward.stop()
+        until(page, "document.body.classList.contains('lost')")
+
+
+def test_a_connection_that_died_without_a_word_is_made_again(browser: Any) -> None:
+    """As where a machine on the way was switched off: nobody tells the browser."""
+    with (
+        Ward("bed-1", "bed-2") as ward,
+        running_wall(ward.endpoint) as url,
+        Proxy(int(url.rpartition(":")[2])) as proxy,
+        shown(browser, f"http://127.0.0.1:{proxy.port}", script=HIDDEN) as page,
+    ):
+        until(page, "document.querySelectorAll('.cell .trace canvas').length === 2")
+        page.evaluate("window.hides = true")
+        proxy.lose()
+        ward.raise_alarm(alarm("bed-1"))
+        until(page, "document.body.classList.contains('lost')")
+        alarmed(page, "bed-1")
+        until(page, "!document.body.classList.contains('lost')")
+
+
+def test_a_new_server_shows_no_patient_under_the_name_of_another(browser: Any) -> None:
+    """It may have numbered them in another order: nothing that belongs to a number is kept."""
+    with (
+        Ward("bed-1", "bed-2") as one,
+        Ward("bed-2", "bed-1") as other,
+        running_wall(one.endpoint) as url,
+        running_wall(other.endpoint) as new,
+        Proxy(int(url.rpartition(":")[2])) as proxy,
+        shown(browser, f"http://127.0.0.1:{proxy.port}") as page,
+    ):
+        until(page, "document.querySelectorAll('.cell .trace canvas').length === 2")
+        page.locator(".cell", has_text="bed-1").click()
+        page.wait_for_selector("body[data-view=large]")
+        page.evaluate("window.old = document.querySelector('.cell .trace canvas')")
+        proxy.to_port = int(new.rpartition(":")[2])
+        proxy.cut()
+        # Either nobody is large, or the patient who was.
+        page.wait_for_selector("body[data-view=strips]")
+        until(page, "document.querySelectorAll('.cell .trace canvas').length === 2")
+        assert not page.evaluate("document.contains(window.old)")
 
 
 def test_names_stay_text_and_no_patient_in_alarm_is_hidden(browser: Any) -> None:

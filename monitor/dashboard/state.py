@@ -41,7 +41,7 @@ MAX_BEATS: Final = 300
 """Beats (scores) kept of each stream."""
 
 MAX_STREAMS: Final = 64
-"""Streams kept; of further ones only the alerts are shown."""
+"""Streams kept; of further ones only the alarms are shown."""
 
 STALE_AFTER_S: Final = 1.5
 """Older data is stale, and contact with a hub that was silent for so long is lost. With its own
@@ -152,7 +152,13 @@ class DashboardState:
             if not self._record(alert):
                 self._receive_alert(alert, now)
             return
-        stream = self._stream(message.stream, now)
+        alarmed = False
+        if isinstance(message, Status):
+            # Of a stream without a place as well: a late dashboard has no alert of its alarms.
+            self._silenced = (message.silenced_s, now)
+            self._replace_active(message.stream, message.alarms, now)
+            alarmed = any(RANK.get(alert.priority, 0) for alert in message.alarms)
+        stream = self._stream(message.stream, now, alarmed=alarmed)
         if stream is None:
             return
         if isinstance(message, Status):
@@ -162,8 +168,6 @@ class DashboardState:
                 first is None or message.duration_s < first.duration_s
             ):  # the stream has started again
                 stream.first_status = message
-            self._silenced = (message.silenced_s, now)
-            self._replace_active(message.stream, message.alarms, now)
         elif isinstance(message, SignalStrip):
             if stream.signal.place(message):
                 stream.signal_at = now

@@ -458,6 +458,26 @@ def test_an_urgent_alarm_displaces_one_of_many_low_ones():
     assert ("asystole", "on") in active(dashboard)
 
 
+def test_an_alarm_that_only_a_status_names_is_shown_of_any_stream():
+    """A late dashboard has no alert of it: beyond the limit of streams it takes a calm one's place.
+
+    Where all are in alarm it is among the active ones all the same, until a status ends it.
+    """
+    dashboard = DashboardState(0.0)
+    for n in range(MAX_STREAMS):
+        dashboard.receive(status(f"s{n}"), 0.0)
+    asystole = alert(1, stream="late", kind="asystole", priority="high", episode="a")
+    dashboard.receive(status("late", alarms=[asystole]), 1.0)
+    assert dashboard.worst_first()[0].name == "late"
+    for n in range(MAX_STREAMS):
+        run = alert(2, stream=f"s{n}", kind="run", priority="medium", episode="r")
+        dashboard.receive(status(f"s{n}", alarms=[run]), 2.0)
+    assert {f"s{n}" for n in range(MAX_STREAMS)} < set(dashboard.in_alarm())
+    for n in range(MAX_STREAMS):
+        dashboard.receive(status(f"s{n}"), 3.0)
+    assert dashboard.in_alarm() == ["late"]
+
+
 def test_the_alarm_rate_of_a_restarted_stream_counts_from_the_restart():
     """Its duration fell: what came before belongs to an earlier run."""
     dashboard = DashboardState(0.0)

@@ -36,8 +36,9 @@ _TYPES: Final = {
 }
 _FAILED: Final = "<!-- message -->", '<p class="failed">This is not the token of this wall.</p>'
 
-POLICY, AGAIN_LATER = 1008, 1013
-"""Codes with which a WebSocket is closed: a message that is none of ours, and too many viewers."""
+POLICY, FAULT, AGAIN_LATER = 1008, 1011, 1013
+"""Codes with which a WebSocket is closed: a message that is none of ours, a fault of the wall, and
+too many viewers."""
 
 
 def make_app(wall: Wall, access: Access) -> ASGIApp:
@@ -123,20 +124,32 @@ async def _serve(websocket: WebSocket, wall: Wall) -> None:
     if viewer is None:
         await websocket.close(AGAIN_LATER, "too many viewers")
         return
-    sending = asyncio.create_task(_send(websocket, viewer, wall))
+    both = [
+        asyncio.create_task(_send(websocket, viewer, wall)),
+        asyncio.create_task(_answers(websocket, viewer, wall)),
+    ]
     try:
+        ended, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        wall.close(viewer)
+        for one in both:
+            one.cancel()
+        await asyncio.gather(*both, return_exceptions=True)
+    for one in ended:
+        if (error := one.exception()) is not None:
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it has gone
+                await websocket.close(FAULT, "a fault of the wall")  # the page connects again
+            raise error
+
+
+async def _answers(websocket: WebSocket, viewer: Viewer, wall: Wall) -> None:
+    """Take what a viewer sends until it says nothing more, or nothing of ours."""
+    with contextlib.suppress(WebSocketDisconnect, TimeoutError, KeyError):  # KeyError: bytes
         while True:
             text = await asyncio.wait_for(websocket.receive_text(), SILENT_S)
             if not _take(text, viewer, wall):
                 await websocket.close(POLICY, "no message of ours")
                 return
-    except (WebSocketDisconnect, TimeoutError, KeyError):  # KeyError: of a message in bytes
-        return
-    finally:
-        wall.close(viewer)
-        sending.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sending
 
 
 async def _send(websocket: WebSocket, viewer: Viewer, wall: Wall) -> None:

@@ -30,13 +30,14 @@ from pipeline.schema.public import (
 )
 
 MAX_PATIENTS: Final = 1_024
-"""Streams kept. A new one takes the place of one that has ended or is silent, or is not shown."""
+"""Streams kept. A new one takes the place of one that has ended or is silent, or is not shown; one
+with an alarm of high or medium priority, that of one without."""
 
 FORGOTTEN_AFTER_S: Final = 60.0
 """A stream without a status for so long may be removed for a new one; one is due each second."""
 
 MAX_ALARMS: Final = 32
-"""Active alarms kept of one stream; more than its rules can raise."""
+"""Active alarms kept of one stream, the most urgent; more than its rules can raise."""
 
 MAX_ALERTS: Final = 512
 """Alerts kept for viewers that are behind, and for the list of a new one."""
@@ -102,9 +103,9 @@ class WallState:
                 self._recorded, self._fault = message.recorded, message.fault
                 self._check_log(message.log_id)
             case SystemReport():
-                self._system = {_key(alert): alert for alert in message.alarms[:MAX_ALARMS]}
+                self._system = _kept(message.alarms)
             case Gap() | LogReplaced():
-                self._breaks.append((now, safe_text(message.reason, _REASON)))
+                self.say(message.reason, now)
             case Unrecorded():
                 return self._take_alert(message.alert, now, recorded=False)
             case Alert():
@@ -112,6 +113,10 @@ class WallState:
             case Status():
                 return self._take_status(message, now)
         return None
+
+    def say(self, text: str, now: float) -> None:
+        """Have viewers say for a minute that something is missing."""
+        self._breaks.append((now, safe_text(text, _REASON)))
 
     def take_minute(self, trend: Trend, now: float) -> Patient | None:
         """Take in the next minute of a stream; return whose it is, None for nobody or no news."""
@@ -142,11 +147,12 @@ class WallState:
 
     def _take_status(self, status: Status, now: float) -> Patient | None:
         self._silenced = (status.silenced_s, now)
-        patient = self._patient(status.stream, now)
+        alarmed = any(RANK.get(alert.priority, 0) for alert in status.alarms)
+        patient = self._patient(status.stream, now, alarmed=alarmed)
         if patient is None:
             return None
         patient.status, patient.status_at, patient.body = status, now, b""
-        patient.alarms = {_key(alert): alert for alert in status.alarms[:MAX_ALARMS]}
+        patient.alarms = _kept(status.alarms)
         if now - patient.rate_at >= RATE_EVERY_S:
             patient.rate_at = now
             bpm = status.bpm
@@ -155,12 +161,16 @@ class WallState:
         return patient
 
     def _take_alert(self, alert: Alert, now: float, *, recorded: bool) -> Patient | None:
-        patient = self._patient(alert.stream, now) if alert.stream else None
+        on = alert.state != "off"
+        alarmed = on and RANK.get(alert.priority, 0) > 0
+        patient = self._patient(alert.stream, now, alarmed=alarmed) if alert.stream else None
         alarms = patient.alarms if patient is not None else {} if alert.stream else self._system
-        if alert.state == "off":
-            alarms.pop(_key(alert), None)
-        elif _key(alert) in alarms or len(alarms) < MAX_ALARMS:
+        if on:
             alarms[_key(alert)] = alert
+            if len(alarms) > MAX_ALARMS:
+                del alarms[min(alarms, key=lambda key: urgency(alarms[key]))]
+        else:
+            alarms.pop(_key(alert), None)
         self.alerts_seen += 1
         facts = _alarm(alert) | {
             "id": self.alerts_seen,
@@ -174,11 +184,11 @@ class WallState:
             patient.body = b""
         return patient
 
-    def _patient(self, name: str, now: float) -> Patient | None:
+    def _patient(self, name: str, now: float, *, alarmed: bool = False) -> Patient | None:
         known = self.patients.get(name)
         if known is not None:
             return known
-        if len(self.patients) >= MAX_PATIENTS and not self._make_place(now):
+        if len(self.patients) >= MAX_PATIENTS and not self._make_place(now, alarmed):
             if len(self.hidden) < MAX_PATIENTS:
                 self.hidden.add(name)
             return None
@@ -188,14 +198,25 @@ class WallState:
         self.patients[name] = made = Patient(self._numbers, name, status_at=now, hours=past)
         return made
 
-    def _make_place(self, now: float) -> bool:
-        """Return whether a stream could be removed: one that ended, or is silent."""
+    def _make_place(self, now: float, alarmed: bool) -> bool:
+        """Return whether a stream could be removed: one that ended, or is silent.
+
+        For a stream in alarm, one without an alarm has to go.
+        """
+        calm = None
         for name, one in self.patients.items():
             ended = one.status is not None and one.status.ended
             if (ended and not one.alarms) or now - one.status_at > FORGOTTEN_AFTER_S:
                 del self.patients[name]
                 return True
-        return False
+            if calm is None and not any(RANK.get(a.priority, 0) for a in one.alarms.values()):
+                calm = name
+        if not alarmed or calm is None:
+            return False
+        del self.patients[calm]
+        if len(self.hidden) < MAX_PATIENTS:
+            self.hidden.add(calm)
+        return True
 
     # --- what goes out ----------------------------------------------------------------------
 
@@ -258,6 +279,13 @@ def alerts_message(bodies: list[bytes], missed: int) -> bytes:
 
 def _key(alert: Alert) -> str:
     return alert.episode or alert.kind
+
+
+def _kept(alarms: list[Alert]) -> dict[str, Alert]:
+    """Return active alarms by their episode, of too many the most urgent."""
+    if len(alarms) > MAX_ALARMS:
+        alarms = sorted(alarms, key=urgency, reverse=True)[:MAX_ALARMS]
+    return {_key(alert): alert for alert in alarms}
 
 
 def _alarm(alert: Alert) -> dict[str, Any]:

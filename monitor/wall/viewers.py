@@ -7,13 +7,17 @@ neither an alarm nor its end. Single-threaded: all of it runs in the server's lo
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from monitor.text import safe_text
 from monitor.wall.frames import encode_message, encode_piece
 from monitor.wall.state import Patient, WallState, alerts_message, patients_message
 from pipeline.schema.public import Received, SignalStrip, Trend
+
+logger = logging.getLogger(__name__)
 
 MAX_VIEWERS: Final = 32
 
@@ -160,20 +164,32 @@ class Wall:
         self.signal_wanted = any(viewer.shows_signal for viewer in self.viewers)
 
     def take(self, messages: Sequence[Received], now: float) -> None:
-        """Apply messages that arrived at ``now``, and tell the viewers."""
+        """Apply messages that arrived at ``now``, and tell the viewers.
+
+        One that cannot be applied is a fault of ours: it is logged, and said on every page.
+        """
         self.received_at = now
         for message in messages:
-            if isinstance(message, SignalStrip):
-                self._pass_on(message, now)
-            elif isinstance(message, Trend):
-                if (whose := self.state.take_minute(message, now)) is not None:
-                    for viewer in self.viewers:
-                        viewer.add_minute(whose)
-            elif (patient := self.state.receive(message, now)) is not None:
-                for viewer in self.viewers:
-                    viewer.add_patient(patient)
+            try:
+                self._take(message, now)
+            except Exception:  # those of other patients must not be lost with it
+                name = safe_text(getattr(message, "stream", ""))
+                whose = f" of {name}" if name else ""
+                logger.exception("a message%s cannot be shown", whose)
+                self.state.say(f"a message{whose} cannot be shown: a fault of the wall", now)
         for viewer in self.viewers:
             viewer.changed.set()
+
+    def _take(self, message: Received, now: float) -> None:
+        if isinstance(message, SignalStrip):
+            self._pass_on(message, now)
+        elif isinstance(message, Trend):
+            if (whose := self.state.take_minute(message, now)) is not None:
+                for viewer in self.viewers:
+                    viewer.add_minute(whose)
+        elif (patient := self.state.receive(message, now)) is not None:
+            for viewer in self.viewers:
+                viewer.add_patient(patient)
 
     def _pass_on(self, strip: SignalStrip, now: float) -> None:
         patient = self.state.piece_of(strip)

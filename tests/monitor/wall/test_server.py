@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from monitor.run.processes import child_command
-from monitor.wall import viewers
+from monitor.wall import app, viewers
 from monitor.wall.server import WallOptions, serve_wall
 from monitor.wall.token import Token
 from pipeline.errors import ConfigError, EndpointError
@@ -251,6 +251,20 @@ def test_a_message_that_is_none_of_ours_ends_the_connection(url: str, text: str)
     with live(url) as viewer:
         viewer.send(text)
         assert last_words(viewer) == (1008, "no message of ours")
+
+
+def test_what_fails_for_a_viewer_ends_its_connection(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: its page connects again, and is not left without alarms while it waits."""
+    monkeypatch.setattr(app, "SILENT_S", 10 * DEADLINE_S)
+    with live(url) as viewer:
+        receive(viewer, is_kind("patients"))
+        with monkeypatch.context() as broken:
+            broken.setattr(viewers.Viewer, "due", lambda *_: 1 / 0)
+            assert last_words(viewer)[0] == 1011
+    with live(url) as viewer:
+        receive(viewer, is_kind("patients"))
 
 
 def test_one_viewer_too_many_is_told_so(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,33 @@ def test_patients_are_bounded_and_those_in_alarm_stay(monkeypatch: pytest.Monkey
     assert json.loads(known.pulse(5.0, 5.0, 1))["hidden"] == 0
 
 
+def test_a_patient_in_alarm_takes_the_place_of_one_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether an alert or a status says so; one of low priority, or that ends, takes nobody's."""
+    monkeypatch.setattr(state, "MAX_PATIENTS", 2)
+    known = filled(status("a"), status("b", alarm("b", "beats", "low")))
+    known.receive(status("c", alarm("c", "beats", "low")), 2.0)
+    known.receive(published(alarm("c", state="off")), 3.0)
+    assert list(known.patients) == ["a", "b"]
+    known.receive(status("c", alarm("c")), 4.0)
+    known.receive(published(alarm("d", "run", "medium")), 5.0)
+    assert list(known.patients) == ["c", "d"]
+    known.receive(published(alarm("e")), 6.0)
+    assert list(known.patients) == ["c", "d"]
+
+
+def test_of_many_alarms_of_a_patient_the_most_urgent_are_kept() -> None:
+    """In whatever order they come."""
+    low = [alarm("a", "beats", "low", episode=f"e{n}") for n in range(state.MAX_ALARMS)]
+    known = filled(status("a", *low, alarm("a")))
+    assert shown(known, "a")["alarms"][0]["alarm"] == "asystole"
+    assert len(shown(known, "a")["alarms"]) == state.MAX_ALARMS
+    known = filled(status("a", *low), published(alarm("a")))
+    assert shown(known, "a")["alarms"][0]["alarm"] == "asystole"
+    assert len(shown(known, "a")["alarms"]) == state.MAX_ALARMS
+    known.receive(published(alarm("a", "beats", "low", episode="one more")), 3.0)
+    assert shown(known, "a")["alarms"][0]["alarm"] == "asystole"
+
+
 def test_a_pulse_says_what_concerns_the_system() -> None:
     """Its alarms, gaps between alerts for a minute, the log, the pause of the sound."""
     replaced = LogReplaced(log_id="b", seq=0, old_log_id="a", old_seq=4, reason="another")
@@ -193,6 +220,29 @@ def test_a_viewer_that_is_behind_misses_signal_and_no_alarm() -> None:
     viewer.answer(UNANSWERED)
     (signal,) = [one for one in viewer.due(20.0, 20.0) if isinstance(one, bytes)]
     assert len(signal) <= 16 + (SIGNAL_S * 10 + 1) * (24 + 2 * 36)
+
+
+def test_a_message_that_fails_takes_no_other_with_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those that came with it are shown, and that something is missing as well."""
+    receive = WallState.receive
+
+    def fail(known: WallState, message: Received, now: float) -> Any:
+        if isinstance(message, Status) and message.stream == "a":
+            raise ZeroDivisionError
+        return receive(known, message, now)
+
+    monkeypatch.setattr(WallState, "receive", fail)
+    wall = Wall(0.0)
+    viewer = wall.open(0.0)
+    assert viewer is not None
+    wall.take([status("a"), status("b", alarm("b"))], 1.0)
+    assert viewer.changed.is_set()
+    due = messages(viewer, 1.0)
+    assert due["patients"]["patients"][0]["alarms"][0]["alarm"] == "asystole"
+    assert due["pulse"]["breaks"] == ["a message of a cannot be shown: a fault of the wall"]
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_alerts_that_are_not_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
@@ -122,6 +122,7 @@ def serve_wall(
         config.load()
         if config.ws_protocol_class is None:  # uvicorn would serve a page that stays empty
             raise ModuleNotFoundError("no WebSocket", name="websockets")
+        config.ws_protocol_class = _ending_once(config.ws_protocol_class)
         config.ssl = tls
         logging.getLogger("uvicorn").setLevel(logging.ERROR)
         port = listener.getsockname()[1]
@@ -140,6 +141,28 @@ async def _run(
     feed.start(asyncio.get_running_loop())
     ready()  # the socket listens: who connects now is served in a moment
     await server.serve([listener])
+
+
+def _ending_once(protocol: type[Any]) -> type[Any]:
+    """Return uvicorn's protocol of a WebSocket, made to end while the other side closes it.
+
+    uvicorn 0.54 says goodbye to that as well; websockets refuses to, and the server fails. With TLS
+    a connection closes for as long as the other side has not answered.
+    """
+
+    def connection_made(self: Any, transport: asyncio.Transport) -> None:
+        self.socket = transport.get_extra_info("socket")
+        protocol.connection_made(self, transport)
+
+    def shutdown(self: Any) -> None:
+        if not self.transport.is_closing():
+            protocol.shutdown(self)
+            return
+        with contextlib.suppress(OSError):  # it has gone
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+    own = {"connection_made": connection_made, "shutdown": shutdown}
+    return type(protocol.__name__, (protocol,), own)
 
 
 class _Server(uvicorn.Server):

@@ -383,6 +383,30 @@ def test_with_tls_it_is_served_to_other_machines(ward: Ward, tmp_path: Path) -> 
 # --- beginning and end ------------------------------------------------------------------------
 
 
+def test_it_ends_while_a_viewer_closes(ward: Ward, tmp_path: Path) -> None:
+    """A viewer has said goodbye, and not yet the last word of TLS: the server ends all the same."""
+    certificate, key = make_certificate(tmp_path)
+    key.chmod(0o600)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    files = {"certificate": certificate, "certificate_key": key}
+    with running_wall(ward.endpoint, **files) as url:
+        place = urlsplit(url)
+        assert place.port is not None
+        plain = socket.create_connection(("127.0.0.1", place.port), DEADLINE_S)
+        viewer = trusting.wrap_socket(plain, server_hostname="localhost")
+        head = (
+            f"GET /live HTTP/1.1\r\nHost: {place.netloc}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        viewer.sendall(head.encode())
+        assert viewer.recv(65_536).startswith(b"HTTP/1.1 101")
+        viewer.sendall(b"\x88\x80\0\0\0\0")
+        while viewer.recv(65_536):  # the end of what the server says
+            pass
+    viewer.close()
+
+
 def refused(**options: Any) -> str:
     """Return why a wall is not served."""
     facts: dict[str, Any] = {"http": "127.0.0.1:0", **options}

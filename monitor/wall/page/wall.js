@@ -226,7 +226,8 @@ function refresh() {
   setText(at("clock"), new Date().toLocaleTimeString("en-GB"));
   const all = patients.flatMap((one) => one.alarms.map((alarm) => ({ key: `${one.n} ${alarm.key}`, alarm })));
   pulse.system.forEach((alarm) => all.push({ key: alarm.key, alarm }));
-  attempt(() => sound.update(all, lost || fault() !== "", pulse.silenced_s, refreshedAt / 1000));
+  if (fault()) all.push({ key: "page", alarm: { priority: "medium", state: "on" } });
+  attempt(() => sound.update(all, lost, pulse.silenced_s, refreshedAt / 1000));
   showSound();
 }
 

@@ -142,7 +142,7 @@ def check_kernels() -> Iterator[Finding]:
     from pipeline.stream.warmup import compile_kernels, compiled_before
 
     if not compiled_before():
-        yield note("not compiled yet", "the first start of a hub does it, within a minute or so")
+        yield note("not compiled yet", "the first start does it, once; it can take minutes")
         return
     began = time.monotonic()
     compile_kernels()

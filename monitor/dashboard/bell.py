@@ -15,7 +15,6 @@ from typing import Final
 from monitor.urgency import RANK
 from pipeline.schema.public import Alert
 
-_PULSE_S: Final = 0.2
 _HIGH: Final = tuple(
     round(half * 2.4 + at, 3) for half in (0, 1) for at in (0.0, 0.2, 0.4, 0.9, 1.1)
 )

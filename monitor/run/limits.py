@@ -29,8 +29,8 @@ _M_ARENA_MAX: Final = -8
 def return_memory() -> None:
     """Make glibc return freed memory to the system, or the process would grow over weeks.
 
-    Call it before any thread starts. By default glibc uses an arena for every thread (each device of
-    a source has one), and raises the size from which a block is mapped separately, up to 32 MiB:
+    Call it before any thread starts. By default glibc uses an arena for every thread (each device
+    of a source has one), and raises the size from which a block is mapped separately, up to 32 MiB:
     large short-lived blocks then lie between small long-lived ones, and the free memory between
     them stays allocated. Other C libraries are not changed.
 

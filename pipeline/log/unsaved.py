@@ -13,7 +13,7 @@ SNAPSHOT_EVENTS: Final = 256
 """After so many events the state of a stream is due: they take a tenth of a second to apply."""
 
 SNAPSHOT_S: Final = 10.0
-"""No event stays outside the snapshots for longer."""
+"""After so long, too; of more than some thousand streams each comes later (`_OLD_A_COMMIT`)."""
 
 _OLD_A_COMMIT: Final = 4
 """States written because of their age: they must not hold up the alerts."""

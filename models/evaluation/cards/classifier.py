@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from models.evaluation.cards.parts import HEAD, MITDB, ONE_DATABASE, Reports, measured_on
+from models.evaluation.cards.parts import HEAD, MITDB, ONE_DATABASE, SPEED, Reports, measured_on
 from models.evaluation.protocols.beats import BeatsResult
 from models.evaluation.protocols.classifier import COUNTING, ClassifierResult
 from models.evaluation.report.beats import (
@@ -50,7 +50,7 @@ def classifier_card(reports: Reports) -> list[Section]:
                 "else was tried is in [the trials](trials.md).",
             ],
         ),
-        Section(title="Size, speed, training", blocks=[facts_table(settings)]),
+        Section(title="Size, speed, training", blocks=[facts_table(settings), SPEED]),
         _unseen_patients(classifier),
         Section(title="Records", blocks=[class_record_table(classifier.classes.per_record)]),
         *([] if reports.beats is None else _patients_left_out(reports.beats)),

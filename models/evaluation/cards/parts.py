@@ -22,6 +22,10 @@ ONE_DATABASE: Final = (
     "**Other leads and recorders.** All records are modified lead II of one database, recorded "
     "at 360 Hz."
 )
+SPEED: Final = (
+    "Times are of the version and machine at the end of the page; what a beat takes in the present "
+    "one, by itself and in batches, is in the [benchmarks](../benchmarks.md)."
+)
 PICTURES: Final = "pictures"
 """Folder of the pictures, beside the pages."""
 

@@ -171,6 +171,7 @@ def test_tables_are_whole(folder: Path) -> None:
 def test_links_of_the_cards_lead_to_their_pages(folder: Path) -> None:
     """Pages link one another and the trials; the ablation is named only where there is one."""
     (folder / "trials.md").write_text("# Trials\n")
+    (folder.parent / "benchmarks.md").write_text("# Figures\n")
     (folder / "pictures").mkdir()
     for with_ablation in (False, True):
         if with_ablation:

@@ -16,7 +16,7 @@ import monitor
 from models.measure.provenance import commit
 from monitor.inputs import load_alarm_settings
 from monitor.kafka.cluster import ClusterOptions, run_and_leave, served
-from monitor.run.events import Note, Owned, WorkerReady, announce
+from monitor.run.events import COMPILING, Owned, WorkerReady, announce
 from monitor.run.limits import return_memory
 from monitor.run.processes import interrupted_between_turns, stop_when_orphaned
 from pipeline.alarms.settings import AlarmSettings
@@ -71,7 +71,7 @@ def run_worker(
     cluster, settings = options.cluster(), load_alarm_settings(alarms)
     live_score = load_calibration(false_alerts_per_hour=false_alerts_per_hour)
     if not compiled_before():
-        announce(Note("compiling the signal kernels, once on this machine ..."))
+        announce(COMPILING)
     compile_kernels()
     scorer = load_scorer(weights.with_suffix(".json") if weights else SHIPPED_STUDENT)
     models = f"{scorer.name} {scorer.class_model}"

@@ -6,6 +6,7 @@ Any number of notes, then one ``ready`` event with what the others need to know.
 import json
 import sys
 from dataclasses import asdict, dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,14 @@ class Note:
     """A line for the user while the process starts."""
 
     text: str
+    patience_s: float | None = None
+    """For how long the process may be silent now; None for what is left of the usual time."""
+
+
+COMPILING: Final = Note(
+    "compiling the signal kernels, once on this machine: it can take minutes ...", 3_600.0
+)
+"""How long that takes depends on the processor, and on what else it does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from pipeline.errors import MonitorError
 ReadyEvent = TypeVar("ReadyEvent", HubReady, ScorerReady, SourceReady)
 
 _READY_TIMEOUT_S: Final = 180.0
-"""The hub may have to compile its kernels first."""
+"""Without a note that asks for more: a hub that has to compile its kernels says so."""
 
 SUPERVISOR: Final = "ECG_MONITOR_SUPERVISOR"
 """Variable of the environment with the secret by which a hub knows its supervisor: other users
@@ -190,7 +190,8 @@ class Child:
         """
         assert self._process is not None
         assert self._process.stdout is not None
-        deadline = time.monotonic() + _READY_TIMEOUT_S
+        patience_s = _READY_TIMEOUT_S
+        deadline = time.monotonic() + patience_s
         buffered = b""
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
@@ -206,8 +207,10 @@ class Child:
                     event = json.loads(line)
                     if event.pop("event") == "ready":
                         return kind(**event)
+                    patience_s = max(patience_s, event.get("patience_s", 0.0))
+                    deadline = max(deadline, time.monotonic() + event.get("patience_s", 0.0))
                     on_note(event["text"])
-        raise ChildDiedError(f"no answer within {_READY_TIMEOUT_S:g} s from: {self._arguments[0]}")
+        raise ChildDiedError(f"no answer within {patience_s:g} s from: {self._arguments[0]}")
 
     def _failed_start(self, code: int) -> Exception:
         if code > 0:

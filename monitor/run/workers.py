@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from monitor.log_format import report_line
+from monitor.run.events import COMPILING
 from pipeline.errors import MonitorError
 from pipeline.stream.warmup import compile_kernels, compiled_before
 
@@ -40,7 +41,7 @@ def prepare_kernels(jobs: int) -> None:
     """Compile the kernels once for all ``jobs``, and say so where it takes minutes."""
     compiled = compiled_before()
     if not compiled:
-        report_line("monitor: compiling the signal kernels, once on this machine ...", logging.INFO)
+        report_line(f"monitor: {COMPILING.text}", logging.INFO)
     if jobs > 1 or not compiled:
         compile_kernels()
 

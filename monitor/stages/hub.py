@@ -16,7 +16,7 @@ from typing import Final
 import monitor
 from monitor.inputs import MetricsOptions, default_log, load_alarm_settings
 from monitor.run.addresses import inherited_listeners
-from monitor.run.events import HubReady, Note, announce
+from monitor.run.events import COMPILING, HubReady, announce
 from monitor.run.limits import hub_bytes, return_memory, set_hub_limits
 from monitor.run.processes import (
     SUPERVISOR,
@@ -134,7 +134,7 @@ def _prepare() -> None:
     from pipeline.stream.warmup import compile_kernels, compiled_before
 
     if not compiled_before():
-        announce(Note("compiling the signal kernels, once on this machine ..."))
+        announce(COMPILING)
     compile_kernels()
     gc.freeze()  # the modules stay
     gc.set_threshold(_COLLECTED_AFTER, *gc.get_threshold()[1:])

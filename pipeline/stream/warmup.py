@@ -22,9 +22,9 @@ from pipeline.scoring.live_score import (
     Scale,
 )
 from pipeline.scoring.qrs_shape import likeness_unshifted
-from pipeline.signal.kernels import sampling
 from pipeline.signal.kernels.leads.complexes import found_at
 from pipeline.signal.kernels.scoring import leads as of_leads
+from pipeline.signal.kernels.scoring import live
 from pipeline.signal.kernels.scoring.shape import SHAPE_NUMBERS
 from pipeline.signal.ring import SignalRing, SignalRingState, json_of
 from pipeline.signal.samples import SampleBlock
@@ -34,9 +34,12 @@ _FIRST_LEAD: Final = np.zeros(1, dtype=np.uint8)
 
 
 def compiled_before() -> bool:
-    """Return whether compiled kernels lie in numba's cache, so that they load in a moment."""
-    cache = sampling.filter_bank.stats.cache_path
-    return cache is not None and any(Path(cache).glob("sampling.*.nbc"))
+    """Return whether all compiled kernels lie in numba's cache, so that they load in a moment.
+
+    The last one is looked for: whoever was interrupted before it has to go on compiling.
+    """
+    cache = live.keep_rhythm.stats.cache_path
+    return cache is not None and any(Path(cache).glob("live.keep_rhythm-*.nbc"))
 
 
 def compile_kernels() -> None:
@@ -81,10 +84,10 @@ def compile_kernels_of_beats() -> None:
         ring.place(0, 0, window[None])
         json_of(ring.kept(0, 1)[0])
         scales = dict.fromkeys(COMPONENTS, Scale(median=0.0, p95=1.0))
-        live = LiveScore(LiveScoreConfig(scales=scales, threshold=1.0, learning_threshold=1.0))
+        score = LiveScore(LiveScoreConfig(scales=scales, threshold=1.0, learning_threshold=1.0))
         for _ in range(LEARNING_BEATS + 1):
-            live.score(window, 0.8, 1.0, np.full(len(CLASSES), 0.25, dtype=np.float32))
-        live.skip(0.8)
+            score.score(window, 0.8, 1.0, np.full(len(CLASSES), 0.25, dtype=np.float32))
+        score.skip(0.8)  # the last kernel: `compiled_before`
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """What a hub loads before it serves: every import is time in which nothing is monitored."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +13,10 @@ COMPILED_S = 240.0
 pytestmark = pytest.mark.timeout(COMPILED_S + 20.0)
 
 
-def run(code: str) -> None:
+def run(code: str, **environment: str) -> None:
     """Run Python code in a process that has imported nothing."""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=COMPILED_S)
+    variables = os.environ | environment
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=COMPILED_S, env=variables)
 
 
 def test_hub_imports_nothing_slow_that_it_does_not_use() -> None:
@@ -48,4 +51,22 @@ def test_no_kernel_of_a_stream_is_compiled_later() -> None:
         "use_streams()\n"
         "later = {kernel: its for kernel, its in signatures().items() if its != before[kernel]}\n"
         "assert not later, later"
+    )
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_kernels_are_compiled_once_the_last_one_is(tmp_path: Path, last: bool) -> None:
+    """A first start that was interrupted left some of them: the next one says that it compiles."""
+    run(
+        "from pathlib import Path\n"
+        "from pipeline.signal.kernels import sampling\n"
+        "from pipeline.signal.kernels.scoring import live\n"
+        "from pipeline.stream.warmup import compiled_before\n"
+        f"for kernel in [sampling.filter_bank, live.assess] + [live.keep_rhythm] * {last}:\n"
+        "    folder = Path(kernel.stats.cache_path)\n"
+        "    folder.mkdir(parents=True, exist_ok=True)\n"
+        "    name = kernel.__module__.rpartition('.')[2] + '.' + kernel.__name__\n"
+        "    (folder / f'{name}-1.py311.1.nbc').touch()\n"
+        f"assert compiled_before() is {last}",
+        NUMBA_CACHE_DIR=str(tmp_path / "cache"),
     )

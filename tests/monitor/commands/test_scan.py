@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.progress import Progress
 
 from monitor.api.analysis import analyze
+from monitor.commands import scan
 from monitor.commands.scan import ANNOTATOR, scan_records
+from monitor.run.workers import records_progress
 from pipeline.schema.public import decode_trend
 from replay.annotations import read_annotations, read_beats
 from replay.demo import write_demo
@@ -111,9 +114,16 @@ def test_all_leads_of_a_record_are_scanned_as_one_stream(
 
 
 def test_several_processes_print_and_write_what_one_does(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Records in the order in which they are named, however many processes scan them."""
+    """In the order in which records are named; each moves the progress that a terminal shows."""
+    shown: list[Progress] = []
+
+    def watched() -> Progress:
+        shown.append(records_progress())
+        return shown[-1]
+
+    monkeypatch.setattr(scan, "records_progress", watched)
     records = []
     for name in ("b", "a", "c"):
         folder = tmp_path / name
@@ -132,3 +142,4 @@ def test_several_processes_print_and_write_what_one_does(
         said.append((lines, {**summary, "wall_s": 0}, files))
     assert said[0] == said[1]
     assert said[0][1]["streams"] == ["demo", "demo-2", "demo-3"]
+    assert [(task.completed, task.total) for one in shown for task in one.tasks] == [(3, 3)] * 2

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from monitor.run.limits import BYTES_A_STREAM, DATA_BYTES, hub_bytes
+from pipeline.stream.streams import MAX_STREAMS
+
 SCRIPT = """
 import ctypes, sys, threading
 from monitor.run.limits import return_memory
@@ -84,3 +87,10 @@ def test_a_source_loads_no_kernels() -> None:
     """Each source is a process that starts once a stream; what hubs and scorers need is theirs."""
     code = "import sys, monitor.stages.source, replay.player; sys.exit('numba' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_hub_of_more_streams_may_use_more_memory() -> None:
+    """Two gibibytes and two mebibytes for each beyond the usual number, as docs/scale.md says."""
+    assert (DATA_BYTES, BYTES_A_STREAM) == (2 << 30, 2 << 20)
+    assert hub_bytes(1) == hub_bytes(MAX_STREAMS) == DATA_BYTES
+    assert hub_bytes(MAX_STREAMS + 1_000) == DATA_BYTES + 1_000 * BYTES_A_STREAM

@@ -1,5 +1,6 @@
 """Several processes for many things: the results in order, and none of the processes left."""
 
+import io
 import os
 import signal
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.run import workers
-from monitor.run.workers import in_order, prepare_kernels
+from monitor.run.workers import in_order, prepare_kernels, records_progress
 from pipeline.errors import InputError, MonitorError
 from tests.support.running import until
 
@@ -128,3 +129,22 @@ def test_a_first_start_says_what_takes_minutes(
     assert (capsys.readouterr().err, compiled) == ("", [True])
     prepare_kernels(2)
     assert compiled == [True, True]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_shown_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    """How many records are done, and of how many."""
+    written = io.StringIO()
+    monkeypatch.setattr(written, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", written)
+    monkeypatch.setenv("TERM", "xterm")
+
+    with records_progress() as progress:
+        task = progress.add_task("records", total=48)
+        progress.advance(task, 7)
+        progress.refresh()
+
+    assert ("7/48" in written.getvalue()) == terminal
+    assert terminal or not written.getvalue()

@@ -33,6 +33,9 @@ C0, DEL, C1, bidirectional and zero-width marks, line separators."""
 DEFAULT_PORT: Final = 5570
 """Where alerts are published; the replay socket is one above."""
 
+MAX_STREAMS: Final = 256
+"""That a hub takes at a time, unless it is given another number."""
+
 MAX_LEADS_PER_RECORD: Final = 64
 """More signals than this in one header is a mistake or an attack."""
 

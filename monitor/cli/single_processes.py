@@ -41,7 +41,7 @@ from monitor.cli.options import (
 )
 from monitor.log_format import LogFormat
 from monitor.run.recording import asked_recording
-from pipeline.constants import DEFAULT_PORT
+from pipeline.constants import DEFAULT_PORT, MAX_STREAMS
 from pipeline.errors import ConfigError
 
 single_process_app = typer.Typer()
@@ -78,7 +78,7 @@ def hub(
             max=100_000,
             help="Streams at a time; above 256 it may use 2 MiB more for each (docs/scale.md).",
         ),
-    ] = 256,
+    ] = MAX_STREAMS,
     keep_days: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(help="Remove alerts from the log after this many days; never by default."),

@@ -69,6 +69,7 @@ def monitor_devices(
     named += [word for one in addresses for word in ("--device", one)]
     run(
         [*leads, *named],
+        streams=len(addresses),
         port=port,
         log=log or default_log(),
         false_alerts_per_hour=false_alerts_per_hour,

@@ -88,6 +88,7 @@ def replay_records(
     reporter, dashboard = choose_reporter(plain=plain, as_json=as_json, look=look)
     run(
         arguments,
+        streams=len(found),
         port=port,
         log=log or default_log(),
         false_alerts_per_hour=false_alerts_per_hour,

@@ -11,6 +11,8 @@ import ctypes
 import resource
 from typing import Final
 
+from pipeline.constants import MAX_STREAMS
+
 FILES: Final = 65_536
 DATA_BYTES: Final = 2 * 1024**3
 """Several times what a hub with 50 streams needs."""
@@ -47,8 +49,6 @@ def return_memory() -> None:
 
 def hub_bytes(max_streams: int) -> int:
     """Return how much memory a hub of ``max_streams`` may allocate."""
-    from pipeline.stream.streams import MAX_STREAMS  # a source needs neither streams nor kernels
-
     return DATA_BYTES + BYTES_A_STREAM * max(0, max_streams - MAX_STREAMS)
 
 

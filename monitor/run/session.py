@@ -26,6 +26,7 @@ from monitor.run.summary import ActiveAlarm, RunSummary
 from monitor.run.supervisor import System
 from monitor.run.terminal import CapturedStderr, Terminal
 from pipeline.client import Subscriber
+from pipeline.constants import MAX_STREAMS
 from pipeline.log.lock import SUFFIX
 from pipeline.schema.public import Alert, Gap, Heartbeat, Received, Status
 
@@ -110,6 +111,7 @@ class Tally:
 def run(
     source_arguments: Sequence[str],
     *,
+    streams: int = 1,
     port: int,
     log: Path,
     false_alerts_per_hour: float | None = None,
@@ -123,6 +125,7 @@ def run(
 
     Args:
         source_arguments: arguments of ``monitor source``, without ``--ingest``.
+        streams: that it has at most; of more than usual the hub asks for more memory.
         port: of the alerts, 0 for one that the kernel chooses.
         log: the alert log.
         false_alerts_per_hour: of the live score; None for that of the calibration.
@@ -148,6 +151,7 @@ def run(
             false_alerts_per_hour=false_alerts_per_hour,
             alarms=alarms,
             metrics=metrics,
+            max_streams=max(MAX_STREAMS, streams),
             recording=recording,
             on_note=_note,
             stderr=stderr.file,
@@ -162,13 +166,13 @@ def run(
                 topics=["status/", *reporter.topics],
             ) as subscriber:
                 _wait_for_heartbeat(subscriber, system)
-                streams = system.start_source(source_arguments)
+                begun = system.start_source(source_arguments)
                 if dashboard is not None:
                     stderr.capture_own()
                     words = [*dashboard, "--from-seq", str(system.last_seq + 1)]
                     words += [] if recording is None else recording.watch_arguments()
                     system.start_dashboard(words, Terminal().restore)
-                _receive(subscriber, system, shutdown, streams, reporter, tally)
+                _receive(subscriber, system, shutdown, begun, reporter, tally)
         finally:
             system.close(shutdown.timeout_s)
     except Refused:

@@ -13,6 +13,7 @@ from typing import Final
 
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.system import STALE_S
+from pipeline.constants import MAX_STREAMS as MAX_STREAMS
 from pipeline.constants import MOST_LEADS
 from pipeline.errors import SnapshotError, WireError
 from pipeline.schema.limits import Limits
@@ -43,9 +44,6 @@ logger = logging.getLogger(__name__)
 
 MOST_EPOCHS: Final = 2**32
 """A source may be ahead by this many at most: none starts over so often."""
-
-MAX_STREAMS: Final = 256
-"""That a hub takes at a time, unless it is given another number."""
 
 FORGOTTEN_S: Final = 600.0
 """A stream without an end whose source has been silent for this long may give way to another."""

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from monitor.run.limits import BYTES_A_STREAM, DATA_BYTES, hub_bytes
-from pipeline.stream.streams import MAX_STREAMS
+from pipeline.constants import MAX_STREAMS
 
 SCRIPT = """
 import ctypes, sys, threading

@@ -7,6 +7,7 @@ written: so whoever takes the partition over next begins no earlier term, and a 
 group has given up meanwhile writes nothing of it.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -41,6 +42,8 @@ class Owned:
     sent them ask again."""
     save_due: float
     saved_offset: int
+    written_to: int
+    """The alerts of all messages before this offset were handed to the producer."""
     produced: int = 0
     """Alerts that were handed to the producer."""
     delivered: int = 0
@@ -64,7 +67,9 @@ class Owned:
     def can_commit(self) -> bool:
         """Whether the snapshot under way is complete, and so are the alerts before it."""
         saving = self.saving
-        return saving is not None and saving.written and self.delivered >= self.needed
+        if saving is None or self.failure:  # one that came later counts for none that is missing
+            return False
+        return saving.written and self.delivered >= self.needed
 
     def commit(self, member: "Consumer", *, wait: bool = False) -> None:
         """Let the group commit the snapshot under way, if it is complete."""
@@ -143,9 +148,21 @@ class Takeover:
         if partition.term != known and not self._begin_term(number, partition):
             return None
         due = now + self.snapshot_s * (0.5 + 0.5 * (number % 16) / 16)  # not all at a time
-        return Owned(partition, end, due, partition.next_offset, saved_at=now)
+        at = partition.next_offset
+        return Owned(partition, end, due, saved_offset=at, written_to=at, saved_at=now)
 
-    def saving(self, number: int, partition: Partition) -> Saving:
+    def save(self, number: int, owned: Owned) -> None:
+        """Begin to save a partition; where that cannot be now, the snapshot before stays."""
+        owned.saving = None
+        owned.save_due = time.monotonic() + self.snapshot_s
+        if owned.written_to < owned.partition.next_offset:
+            return  # the worker failed between a message and its alerts: they are the next one's
+        with contextlib.suppress(BufferError):  # taken by no broker now
+            owned.saving = self._saving(number, owned.partition)
+            owned.saved_offset = owned.partition.next_offset
+        owned.needed = owned.produced
+
+    def _saving(self, number: int, partition: Partition) -> Saving:
         """Begin to save a partition; raise `BufferError` where the producer has no room."""
         return Saving(self.producer, self.topics, number, partition.saved(), self.partitions)
 
@@ -157,7 +174,7 @@ class Takeover:
         gone.add(KafkaError.FENCED_INSTANCE_ID)
         for _ in range(_ATTEMPTS):
             try:
-                saving = self.saving(number, partition)
+                saving = self._saving(number, partition)
             except BufferError:  # what waits for the brokers comes first
                 self.producer.poll(_WAIT_S)
                 continue

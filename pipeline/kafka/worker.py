@@ -8,7 +8,6 @@ since. Whoever stops serving, asked to or not, leaves nothing behind that the ne
 One thread. `Worker.run` ends when ``stop`` returns true.
 """
 
-import contextlib
 import logging
 import time
 from collections import Counter, deque
@@ -85,7 +84,6 @@ class Worker:
         self._rules = rules
         self._scorer = scorer
         self._stop = stop
-        self._snapshot_s = snapshot_s
         self._on_owned = on_owned
         self._on_figures, self._figures_due = on_figures, 0.0
         self._counts: Counter[str] = Counter()
@@ -239,6 +237,7 @@ class Worker:
             )
             owned.produced += 1
             self._counts["alerts"] += 1
+        owned.written_to = step.offset + 1
         for answer in step.answers:
             self._produce(self._topics.answers, number, encode_answer(answer))
         if self._screens is not None:
@@ -319,22 +318,14 @@ class Worker:
                 continue
             if owned.partition.next_offset == owned.saved_offset:
                 continue
-            self._save(number, owned)
+            self._takeover.save(number, owned)
             begun = True
-
-    def _save(self, number: int, owned: Owned) -> None:
-        owned.saving = None
-        with contextlib.suppress(BufferError):  # taken by no broker now: the one before this stays
-            owned.saving = self._takeover.saving(number, owned.partition)
-            owned.saved_offset = owned.partition.next_offset
-        owned.needed = owned.produced
-        owned.save_due = time.monotonic() + self._snapshot_s
 
     def _save_now(self, numbers: Sequence[int]) -> None:
         """Save partitions, within `_LEAVE_S`; of one that cannot be, the snapshot before stays."""
         chosen = [self._owned[number] for number in numbers]
         for number, owned in zip(numbers, chosen, strict=True):
-            self._save(number, owned)
+            self._takeover.save(number, owned)
         deadline = time.monotonic() + _LEAVE_S
         while time.monotonic() < deadline and any(
             one.saving is not None and not one.can_commit for one in chosen

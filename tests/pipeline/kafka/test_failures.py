@@ -1,0 +1,99 @@
+"""A worker that fails leaves no alert behind: what it has not written, the next one writes."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.alarms.settings import DEFAULTS
+from pipeline.kafka.partition import Rules
+from pipeline.kafka.worker import Worker
+from pipeline.schema.messages import Chunk, End, encode
+from pipeline.schema.partition_log import encode_batch
+from pipeline.scoring.protocols import ScoredBatch
+from tests.support.kafka import FS, REAL, Brokers, compared, embedded, reading
+from tests.support.running import CONFIG, TrivialScorer, until
+
+pytest.importorskip("confluent_kafka", reason="needs the extra kafka")
+pytestmark = pytest.mark.system
+
+SECONDS = 24
+RULES = Rules(live_score=CONFIG, alarms=DEFAULTS, version="1")
+
+mock_alone = pytest.mark.skipif(bool(REAL), reason="only the mock cluster takes such orders")
+
+
+class FailingScorer(TrivialScorer):
+    """Fails where there is something to score."""
+
+    def score(
+        self,
+        windows: NDArray[np.float32],
+        measures: NDArray[np.float32],
+        second: NDArray[np.float32] | None = None,
+    ) -> ScoredBatch:
+        """Raise `MemoryError`."""
+        raise MemoryError("no memory for the beats")
+
+
+@pytest.fixture
+def brokers() -> Iterator[Brokers]:
+    """Return brokers whose topics have one partition."""
+    with Brokers(1) as made:
+        yield made
+
+
+@pytest.fixture
+def x(demo: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a signal in which the heart stops for eight seconds."""
+    found = demo[: SECONDS * FS].copy()
+    found[8 * FS : 16 * FS] = found[8 * FS]
+    return found
+
+
+def worker(brokers: Brokers, scorer: TrivialScorer | None = None) -> Worker:
+    """Return a worker in this process, whose turns the test takes."""
+    return Worker(brokers.cluster, RULES, scorer or TrivialScorer(), lambda: False)
+
+
+def write(brokers: Brokers, x: NDArray[np.float32]) -> None:
+    """Write a stream to the topic of chunks, in one message: what follows from it is one step."""
+    items: list[Chunk | End] = [
+        Chunk(
+            stream="a", first_sample=n * FS, fs_hz=float(FS), samples=x[n * FS : (n + 1) * FS],
+            lead="II", session="a1", number=n + 1,
+        )
+        for n in range(SECONDS)
+    ]  # fmt: skip
+    items.append(End(stream="a", next_sample=len(x), session="a1", number=SECONDS + 1))
+    producer = brokers.cluster.producer()
+    batch = encode_batch([encode(one) for one in items])
+    producer.produce(brokers.topics.chunks, batch, partition=0)
+    assert producer.flush(10.0) == 0
+
+
+def turned(one: Worker, done: int) -> bool:
+    """Take a turn; return whether so many messages of its partition are taken."""
+    one.turn()
+    return [owned.partition.next_offset for owned in one._owned.values()] == [done]
+
+
+def check_next_worker(brokers: Brokers, x: NDArray[np.float32]) -> None:
+    """Check that whoever takes the partition over has every alert be written once."""
+    expected = {"a": compared(embedded("a", x))}
+    assert expected["a"]
+    with worker(brokers) as following, reading(brokers) as got:
+        until(lambda: turned(following, 1))
+        got.until_over(expected)
+        assert compared(got.of("a")) == expected["a"]
+
+
+def test_a_worker_that_fails_between_a_message_and_its_alerts_saves_nothing_after_it(
+    brokers: Brokers, x: NDArray[np.float32]
+) -> None:
+    """It gives its partitions back: a snapshot with that message would hide its alerts for good."""
+    write(brokers, x)
+    with worker(brokers, FailingScorer()) as failing, pytest.raises(MemoryError):
+        until(lambda: turned(failing, 1))
+    check_next_worker(brokers, x)

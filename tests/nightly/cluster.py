@@ -25,7 +25,7 @@ from models.evaluation.report.tables import Table
 from pipeline.client import Subscriber
 from pipeline.errors import MonitorError
 from pipeline.kafka.alerts import AlertReader, positions_of, positions_text
-from pipeline.schema.public import Alert
+from pipeline.schema.public import Alert, decode_alert
 from replay.headers import DEMO_RECORD
 from replay.records import RecordSource
 from tests.support.kafka import (
@@ -142,7 +142,12 @@ class System:
     # --- strikes -----------------------------------------------------------------------------
 
     def strike(self) -> None:
-        """Do one thing that may happen to a cluster, at random."""
+        """Do one thing that may happen to a cluster, at random.
+
+        Raises:
+            AssertionError: a process died by itself; a strike at it would hide that.
+        """
+        self.check_processes()
         name = self._chance.choice(tuple(_STRIKES))
         if _STRIKES[name](self):
             self.strikes[name] += 1
@@ -282,6 +287,11 @@ class System:
         until(all_there, PATIENCE_S)
         until(self._listened(), 0.5)
 
+    def on_topic(self) -> Counter[tuple[object, ...]]:
+        """Return what the topic of alerts holds, repeats included."""
+        values = self.brokers.cluster.values(self.brokers.topics.alerts)
+        return Counter(compared([decode_alert(one) for one in values]))
+
     def check_processes(self) -> None:
         """Raise `AssertionError` for a process that died by itself."""
         for process in (self.gateway, self.bridge, *self.workers):
@@ -349,7 +359,11 @@ def run_once(seed: int, length: Length, figures: Figures, *, most: int = 10_000)
             figures.missing += missing
             figures.extra += extra
             if missing or extra:
-                figures.failed.append(f"seed {seed}: {who} lacks {missing}, has {extra} too many")
+                there = ((expected - found) & system.on_topic()).total()  # lost behind the workers
+                figures.failed.append(
+                    f"seed {seed}: {who} lacks {missing}, of which the topic has {there}, and has "
+                    f"{extra} too many"
+                )
 
 
 def campaign(seconds: float, seed: int) -> tuple[Table, bool]:

@@ -251,6 +251,7 @@ class Gateway:
     ) -> None:
         if error is not None:
             self._failure = self._failure or error.str()
+        if self._failure:  # whoever is told that a message is there forgets those before it
             return
         self._messages += 1
         self._bytes += len(message)
@@ -286,11 +287,14 @@ class Gateway:
 
     def close(self) -> None:
         """Hand over what waits, and disconnect; what is not acknowledged its source sends again."""
-        for number in list(self._batches):
-            self._flush(number)
-        self._producer.flush(2.0)
-        self._answers.close()
-        self._socket.close()
+        try:
+            with failures_in_a_line():
+                for number in list(self._batches):
+                    self._flush(number)
+                self._producer.flush(2.0)
+        finally:
+            self._answers.close()
+            self._socket.close()
 
     def __enter__(self) -> Self:
         return self

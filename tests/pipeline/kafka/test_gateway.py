@@ -1,5 +1,6 @@
 """A gateway over real sockets and mock brokers: who may send, and when it acknowledges."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from pipeline.schema.messages import (
 from pipeline.schema.partition_log import decode_batch
 from pipeline.transport.curve import ClientKeys
 from pipeline.transport.sockets import Dealer, wait
-from tests.support.kafka import Brokers
+from tests.support.kafka import REAL, Brokers
 from tests.support.keys import ANY, KeyRing
 from tests.support.running import until
 
@@ -122,3 +123,27 @@ def test_a_source_of_many_streams_sends_them_in_one_frame() -> None:
     taken = [answer for answer in answers if isinstance(answer, Accepted) and not answer.missing]
     assert {answer.stream for answer in taken} == set(streams)
     assert len(decode_batch(batch)) == 3
+
+
+@pytest.mark.skipif(bool(REAL), reason="only the mock cluster takes such orders")
+def test_nothing_is_acknowledged_after_what_a_broker_refuses_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A source forgets what is before it: also the chunk that is in no log."""
+    monkeypatch.setattr("pipeline.kafka.gateway._BATCH_BYTES", 1)  # a chunk a message
+    answers: list[bytes] = []
+    with Brokers(partitions=1) as brokers:
+        cluster = brokers.cluster
+        cluster = replace(cluster, settings={**cluster.settings, "batch.num.messages": "1"})
+        brokers.order("errors 0 10")
+        with Gateway(cluster, ANY) as one, Dealer(connect=one.endpoint) as source:
+            (frame,) = bundled([chunk("a"), chunk("b")], most_bytes=1_000_000)
+            until(lambda: source.send(frame))
+            with pytest.raises(EndpointError, match="this gateway cannot go on"):
+                one.run(lambda: False)
+            one._producer.flush(10.0)
+            wait([source], 0.2)
+            answers.extend(source.receive())
+        (batch,) = brokers.cluster.values(brokers.topics.chunks)
+    assert [item.stream for item in decode_batch(batch)] == ["b"]  # type: ignore[union-attr]
+    assert answers == []

@@ -1,4 +1,4 @@
-"""Alerts on their topic: each with an id, and a reader that yields each once.
+"""Alerts on their topic: each with an id, written in order, and a reader that yields each once.
 
 A worker that continues from a snapshot writes the alerts after it once more, and so does one that
 was asleep while another one took its place. Each time they have the same id: the term of the
@@ -10,6 +10,7 @@ reader remembers one id for each partition.
 import contextlib
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
@@ -21,7 +22,7 @@ from pipeline.kafka.skipped import Skipped
 from pipeline.schema.public import Alert, decode_alert
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message
+    from confluent_kafka import Consumer, KafkaError, Message, Producer
 
 ID: Final = "id"
 """Name of the header with the id,"""
@@ -153,6 +154,71 @@ def newest_term(
 
 _TAIL: Final = 100
 """Alerts that are read to find the newest: a worker that was asleep may have written last."""
+
+
+class AlertWriter:
+    """Writes the alerts of a partition in order, each once the brokers have the one before it.
+
+    Of two that are under way a broker may refuse the first for good, and take the second: whoever
+    writes the first one again then writes what readers take for a repeat. One thread.
+    """
+
+    def __init__(self, producer: "Producer", topic: str, partition: int, rules: str) -> None:
+        """Begin; ``rules`` is the version that the alerts follow from."""
+        self._producer, self._topic, self._partition = producer, topic, partition
+        self._rules = rules.encode()
+        self._waiting: deque[tuple[AlertId, str, bytes]] = deque()
+        self._under_way = False
+        self.handed = 0
+        """Alerts that it was given,"""
+        self.delivered = 0
+        """and those of them that the brokers have: the first ones."""
+        self.failure = ""
+        """Why one was refused; nothing is written any more."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether some wait."""
+        return bool(self._waiting)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are too many that wait."""
+        return len(self._waiting) >= _MOST_WAITING
+
+    def write(self, id_: AlertId, stream: str, value: bytes) -> None:
+        """Take an alert, as JSON, of a stream."""
+        self._waiting.append((id_, stream, value))
+        self.handed += 1
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Hand the next alert to the producer, if it is its turn and there is room."""
+        if self._under_way or self.failure or not self._waiting:
+            return
+        id_, stream, value = self._waiting[0]
+        with contextlib.suppress(BufferError):
+            self._producer.produce(
+                self._topic,
+                value,
+                partition=self._partition,
+                key=stream,
+                headers=[(ID, str(id_).encode()), (RULES, self._rules)],
+                on_delivery=self._on_delivery,
+            )
+            self._under_way = True
+            self._waiting.popleft()
+
+    def _on_delivery(self, error: "KafkaError | None", message: "Message") -> None:
+        self._under_way = False
+        if error is not None:
+            self.failure = self.failure or error.str()
+            return
+        self.delivered += 1
+        self.go_on()
+
+
+_MOST_WAITING: Final = 10_000
 
 
 class AlertReader:

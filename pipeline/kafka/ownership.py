@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import ConfigError, EndpointError, SnapshotError
-from pipeline.kafka.alerts import newest_term
+from pipeline.kafka.alerts import AlertWriter, newest_term
 from pipeline.kafka.partition import Partition, Rules
 from pipeline.kafka.reading import committed, offsets
 from pipeline.kafka.snapshots import Saving, load
@@ -23,7 +23,7 @@ from pipeline.kafka.topics import Topics
 from pipeline.schema.partition_log import Pointer, decode_pointer
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+    from confluent_kafka import Consumer, Producer, TopicPartition
 
 logger = logging.getLogger(__name__)
 
@@ -43,33 +43,19 @@ class Owned:
     save_due: float
     saved_offset: int
     written_to: int
-    """The alerts of all messages before this offset were handed to the producer."""
-    produced: int = 0
-    """Alerts that were handed to the producer."""
-    delivered: int = 0
-    """Alerts of these that the broker has."""
-    failure: str = ""
-    """Why an alert was not delivered."""
+    """The alerts of all messages before this offset were handed to this:"""
+    writer: AlertWriter
     saved_at: float = 0.0
     """When the newest snapshot was taken, or that of whoever had it before was read."""
     saving: Saving | None = None
     """The snapshot under way; it counts once this number of alerts is delivered:"""
     needed: int = 0
 
-    def on_delivery(self, error: "KafkaError | None", message: "Message") -> None:
-        """Count an alert that the broker has."""
-        if error is None:
-            self.delivered += 1
-        else:
-            self.failure = self.failure or error.str()
-
     @property
     def can_commit(self) -> bool:
         """Whether the snapshot under way is complete, and so are the alerts before it."""
         saving = self.saving
-        if saving is None or self.failure:  # one that came later counts for none that is missing
-            return False
-        return saving.written and self.delivered >= self.needed
+        return saving is not None and saving.written and self.writer.delivered >= self.needed
 
     def commit(self, member: "Consumer", *, wait: bool = False) -> None:
         """Let the group commit the snapshot under way, if it is complete."""
@@ -148,19 +134,20 @@ class Takeover:
         if partition.term != known and not self._begin_term(number, partition):
             return None
         due = now + self.snapshot_s * (0.5 + 0.5 * (number % 16) / 16)  # not all at a time
-        at = partition.next_offset
-        return Owned(partition, end, due, saved_offset=at, written_to=at, saved_at=now)
+        at, alerts = partition.next_offset, self.topics.alerts
+        writer = AlertWriter(self.producer, alerts, number, self.rules.version)
+        return Owned(partition, end, due, at, written_to=at, writer=writer, saved_at=now)
 
     def save(self, number: int, owned: Owned) -> None:
         """Begin to save a partition; where that cannot be now, the snapshot before stays."""
         owned.saving = None
         owned.save_due = time.monotonic() + self.snapshot_s
-        if owned.written_to < owned.partition.next_offset:
-            return  # the worker failed between a message and its alerts: they are the next one's
+        if owned.writer.failure or owned.written_to < owned.partition.next_offset:
+            return  # alerts of messages before this are not written: they are the next worker's
         with contextlib.suppress(BufferError):  # taken by no broker now
             owned.saving = self._saving(number, owned.partition)
             owned.saved_offset = owned.partition.next_offset
-        owned.needed = owned.produced
+        owned.needed = owned.writer.handed
 
     def _saving(self, number: int, partition: Partition) -> Saving:
         """Begin to save a partition; raise `BufferError` where the producer has no room."""

@@ -12,11 +12,11 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from pipeline.errors import EndpointError
-from pipeline.kafka.alerts import ID, RULES, AlertId
-from pipeline.kafka.brokers import Cluster, failures_in_a_line, is_fatal
+from pipeline.kafka.alerts import AlertId
+from pipeline.kafka.brokers import Cluster, failures_in_a_line, is_fatal, reason
 from pipeline.kafka.figures import EVERY_S, Figure, Figures, OnFigures, ignore_figures
 from pipeline.kafka.ownership import Owned, Takeover, leave
 from pipeline.kafka.partition import Rules, Step
@@ -39,6 +39,8 @@ SNAPSHOT_S: Final = 60.0
 
 _MESSAGES_A_TURN: Final = 256
 _WAIT_S: Final = 0.1
+_SOON_S: Final = 0.005
+"""While alerts wait for the brokers to have those before them, they are waited for so long."""
 _CLOCK_S: Final = 0.25
 _LEAVE_S: Final = 20.0
 """Within this time what is under way is delivered when partitions are given up."""
@@ -89,7 +91,6 @@ class Worker:
         self._counts: Counter[str] = Counter()
         self._owned: dict[int, Owned] = {}
         self._failure = ""
-        self._left_out = False
         self._clock_due = 0.0
         self.skipped = Skipped(topics.chunks)
         """Items that were not taken."""
@@ -128,7 +129,9 @@ class Worker:
 
     def turn(self) -> None:
         """Take what has come; write what follows; see to the clock and to snapshots."""
-        first = self._member.poll(0.0 if self._producer.poll(0) else _WAIT_S)
+        behind = any(one.writer.is_behind for one in self._owned.values())
+        came = self._producer.poll(_SOON_S if behind else 0.0)
+        first = self._member.poll(0.0 if came or behind else _WAIT_S)
         if first is not None:
             self._take([first, *self._member.consume(_MESSAGES_A_TURN - 1, 0.0)])
         now = time.monotonic()
@@ -140,11 +143,11 @@ class Worker:
             self._on_figures(self._figures(now))
         self._save_due(now)
         if self._screens is not None:
-            owned = {number: one.partition for number, one in self._owned.items()}
-            self._screens.write(owned, now, time.time())
-        self._failure = self._failure or next(
-            (one.failure for one in self._owned.values() if one.failure), ""
-        )
+            shown = {number: one.partition for number, one in self._owned.items()}
+            self._screens.write(shown, now, time.time())
+        for owned in self._owned.values():
+            owned.writer.go_on()
+            self._failure = self._failure or owned.writer.failure
         if self._failure:
             raise EndpointError(f"this worker cannot go on: {self._failure}")
 
@@ -169,6 +172,7 @@ class Worker:
             self._score(steps)
             for number, step in steps:
                 self._publish(number, step)
+            self._producer.poll(0.0)  # so that alerts that wait for others go on
 
     def _step(self, number: int, message: "Message") -> Step | None:
         owned, offset = self._owned.get(number), message.offset()
@@ -227,36 +231,32 @@ class Worker:
         for place, pending in enumerate(step.alerts):
             id_ = AlertId(owned.partition.term, step.offset, place)
             alert = timed(pending.alert, pending.latency(now), utc=utc_text(now))
-            self._produce(
-                self._topics.alerts,
-                number,
-                encode_json(published(alert, "", "")),
-                key=alert.stream,
-                headers=[(ID, str(id_).encode()), (RULES, self._rules.version.encode())],
-                on_delivery=owned.on_delivery,
-            )
-            owned.produced += 1
+            owned.writer.write(id_, alert.stream, encode_json(published(alert, "", "")))
             self._counts["alerts"] += 1
         owned.written_to = step.offset + 1
+        while owned.writer.is_full and not (owned.writer.failure or self._stop()):
+            self._producer.poll(_WAIT_S)
+            owned.writer.go_on()
         for answer in step.answers:
             self._produce(self._topics.answers, number, encode_answer(answer))
         if self._screens is not None:
             self._screens.add(number, step.messages)
 
-    def _produce(self, topic: str, partition: int, value: bytes, **more: Any) -> None:
+    def _produce(self, topic: str, partition: int, value: bytes) -> None:
         """Hand a message to the producer; where it has too many, wait until it takes one more.
 
-        Once one was left out, as this worker ends, it writes no other: the next worker's would be
-        taken for repeats.
+        A worker that ends leaves it out: whoever asked asks again.
         """
-        more.setdefault("on_delivery", self._on_delivery)
-        while not self._left_out:
+        while True:
             try:
-                self._producer.produce(topic, value, partition=partition, **more)
+                self._producer.produce(
+                    topic, value, partition=partition, on_delivery=self._on_delivery
+                )
                 return
             except BufferError:
                 self._producer.poll(_WAIT_S)
-            self._left_out = self._stop() or bool(self._failure)
+            if self._failure or self._stop():
+                return
 
     def _on_delivery(self, error: "KafkaError | None", message: "Message") -> None:
         if error is not None:
@@ -331,6 +331,8 @@ class Worker:
             one.saving is not None and not one.can_commit for one in chosen
         ):
             self._producer.poll(_WAIT_S)
+            for owned in chosen:
+                owned.writer.go_on()
         for owned in chosen:
             owned.commit(self._member, wait=True)
 
@@ -357,7 +359,12 @@ class Worker:
         self._tell("has taken", list(starts))
 
     def _on_revoke(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
-        self._save_now([one.partition for one in partitions if one.partition in self._owned])
+        from confluent_kafka import KafkaException
+
+        try:
+            self._save_now([one.partition for one in partitions if one.partition in self._owned])
+        except KafkaException as error:
+            logger.error("nothing is saved: %s", reason(error))
         self._give_up(member, partitions, "gives back")
 
     def _on_lost(self, member: "Consumer", partitions: "list[TopicPartition]") -> None:
@@ -377,10 +384,12 @@ class Worker:
 
     def close(self) -> None:
         """Save what this worker has, and leave the group; the library sets no limit of time."""
-        with failures_in_a_line():
-            leave(self._member, _LEAVE_S)
-        self._producer.flush(_LEAVE_S)
-        self._reader.close()
+        try:
+            with failures_in_a_line():
+                leave(self._member, _LEAVE_S)
+                self._producer.flush(_LEAVE_S)
+        finally:
+            self._reader.close()
 
     def __enter__(self) -> Self:
         return self

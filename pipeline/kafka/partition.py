@@ -344,6 +344,7 @@ class Partition:
             time_s=self._time_s,
             retained=self._retained.all_of_them,
             streams={name: self._saved(one) for name, one in self.streams.sessions.items()},
+            unpublished=self._first_alerts,
         )
 
     def _saved(self, session: StreamSession) -> SavedStream:
@@ -362,6 +363,7 @@ class Partition:
         same = saved.version == self._rules.version
         self.term = saved.term if same else saved.term + 1
         self.next_offset, self._time_s = saved.offset, saved.time_s
+        self._first_alerts += saved.unpublished
         for alert in saved.retained:
             self._retained.retain(alert.stream, [alert])
         for name, one in saved.streams.items():

@@ -115,6 +115,8 @@ class SavedPartition(msgspec.Struct, frozen=True, array_like=True):
     retained: list[Alert]
     """Latched alarms of streams that are gone."""
     streams: dict[str, SavedStream]
+    unpublished: list[Alert] = []
+    """Of streams that could not be continued; they are published with the next message."""
 
 
 class Pointer(msgspec.Struct, frozen=True, array_like=True):

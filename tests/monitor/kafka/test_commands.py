@@ -77,8 +77,12 @@ def test_a_prefix_is_a_name(prefix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["acks=0", "enable.idempotence=false", "nonsense", "group.id=x", "=x", "A=b"]
-)
+    "text",
+    [
+        "acks=0", "enable.idempotence=false", "nonsense", "group.id=x", "=x", "A=b",
+        "delivery.timeout.ms=120000", "retries=3",
+    ],
+)  # fmt: skip
 def test_settings_on_which_the_delivery_rests_are_refused(tmp_path: Path, text: str) -> None:
     """So is what is no setting; the line is named."""
     path = tmp_path / "kafka.properties"

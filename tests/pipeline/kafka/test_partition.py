@@ -163,9 +163,12 @@ def test_streams_of_another_version_begin_again_and_their_alarms_stay(
     again = partition(damaged)
     assert set(again.lost) == {"a"}
     assert set(again.streams.sessions) == {"b"}
-    step = again.take(encode_batch([]), saved.offset, 100.0, 100.0)
-    assert {p.alert.episode for p in step.alerts} == {a.episode for a in active}
-    assert {p.alert.state for p in step.alerts} <= {"latched", "off"}
+    following = partition(again.saved())
+    for continued in (again, following):  # also of one that died before a message
+        step = continued.take(encode_batch([]), saved.offset, 100.0, 100.0)
+        assert {p.alert.episode for p in step.alerts} == {a.episode for a in active}
+        assert {p.alert.state for p in step.alerts} <= {"latched", "off"}
+        assert partition(continued.saved()).take(b"", saved.offset + 1, 101.0, 101.0).alerts == []
 
 
 def test_a_silent_source_is_an_alarm_only_once_the_partition_says_so(

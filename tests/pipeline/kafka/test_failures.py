@@ -1,6 +1,7 @@
-"""A worker that fails leaves no alert behind: what it has not written, the next one writes."""
+"""A worker that fails, or is replaced, leaves no alert behind: the next one writes the rest."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -55,14 +56,23 @@ def x(demo: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def worker(brokers: Brokers, scorer: TrivialScorer | None = None) -> Worker:
-    """Return a worker in this process, whose turns the test takes; a request has one message."""
+    """Return a worker in this process, whose turns the test takes.
+
+    A request has one message. Whoever takes no turn for some seconds loses the partition.
+    """
     cluster = brokers.cluster
-    cluster = replace(cluster, settings={**cluster.settings, "batch.num.messages": "1"})
+    further = {"batch.num.messages": "1", "max.poll.interval.ms": "6500" if REAL else "2500"}
+    cluster = replace(cluster, settings={**cluster.settings, **further})
     return Worker(cluster, RULES, scorer or TrivialScorer(), lambda: False)
 
 
-def write(brokers: Brokers, x: NDArray[np.float32]) -> None:
-    """Write a stream to the topic of chunks, in one message: what follows from it is one step."""
+def write(
+    brokers: Brokers, x: NDArray[np.float32], first: int = 0, last: int = SECONDS + 1
+) -> None:
+    """Write items of a stream to the topic of chunks, in one message: what follows is one step.
+
+    They are its seconds, and its end after the last.
+    """
     items: list[Chunk | End] = [
         Chunk(
             stream="a", first_sample=n * FS, fs_hz=float(FS), samples=x[n * FS : (n + 1) * FS],
@@ -72,7 +82,7 @@ def write(brokers: Brokers, x: NDArray[np.float32]) -> None:
     ]  # fmt: skip
     items.append(End(stream="a", next_sample=len(x), session="a1", number=SECONDS + 1))
     producer = brokers.cluster.producer()
-    batch = encode_batch([encode(one) for one in items])
+    batch = encode_batch([encode(one) for one in items[first:last]])
     producer.produce(brokers.topics.chunks, batch, partition=0)
     assert producer.flush(10.0) == 0
 
@@ -118,3 +128,39 @@ def test_no_alert_is_written_after_one_that_a_broker_refuses_for_good(
         refused.run()
     assert [*brokers.cluster.values(brokers.topics.alerts)] == []
     check_next_worker(brokers, x)
+
+
+@pytest.mark.parametrize("asleep", [False, True], ids=["given back", "asleep"])
+def test_a_partition_that_changes_its_worker_in_an_alarm_has_each_alert_once(
+    brokers: Brokers, x: NDArray[np.float32], asleep: bool
+) -> None:
+    """Also where the former worker wakes, and goes on with what it had in hand."""
+    expected = compared(embedded("a", x))
+    write(brokers, x, last=13)  # the heart has stopped
+    with ExitStack() as opened:
+        held = opened.enter_context(ExitStack())
+        former = held.enter_context(worker(brokers))
+        got = opened.enter_context(reading(brokers))
+
+        def raised() -> bool:
+            turned(former, 1)
+            return any((a.kind, a.state) == ("asystole", "on") for a in got.alerts)
+
+        got.until(raised)
+        if not asleep:
+            held.close()
+        following = opened.enter_context(worker(brokers))
+        until(lambda: turned(following, 1))
+        write(brokers, x, first=13)
+        until(lambda: turned(following, 2))
+
+        def over() -> bool:
+            following.turn()
+            if asleep:
+                former.turn()
+            taken = not (asleep and former._owned)
+            return taken and len(compared(got.alerts)) >= len(expected)
+
+        got.until(over)
+        got.read += got.reader.read(0.3)
+    assert compared(got.alerts) == expected

@@ -57,8 +57,15 @@ class Owned:
         saving = self.saving
         return saving is not None and saving.written and self.writer.delivered >= self.needed
 
+    @property
+    def is_saving(self) -> bool:
+        """Whether a snapshot is under way that may still become complete."""
+        return self.saving is not None and not (self.saving.failed or self.can_commit)
+
     def commit(self, member: "Consumer", *, wait: bool = False) -> None:
-        """Let the group commit the snapshot under way, if it is complete."""
+        """Let the group commit the snapshot under way, if it is complete; drop it, if it failed."""
+        if self.saving is not None and self.saving.failed:
+            self.saving, self.saved_offset = None, -1
         if self.saving is not None and self.can_commit:
             if self.saving.commit(member, wait=wait) is None:
                 self.saved_at = self.saving.begun_at

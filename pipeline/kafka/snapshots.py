@@ -77,6 +77,8 @@ class Saving:
         self._partition = partition
         self._offset = saved.offset
         self._pieces = pieces_of(saved)
+        self.failed = False
+        """Whether the broker has refused a piece for good."""
         self._at: list[int] = []
         """Offsets of the pieces that the broker has."""
         for number, piece in enumerate(self._pieces):
@@ -90,7 +92,11 @@ class Saving:
 
     def _on_delivery(self, error: "KafkaError | None", message: "Message") -> None:
         offset = message.offset()
-        if error is None and offset is not None:
+        if error is not None:
+            if not self.failed:
+                logger.error("the snapshot of partition %d: %s", self._partition, error.str())
+            self.failed = True
+        elif offset is not None:
             self._at.append(offset)
 
     @property

@@ -327,9 +327,7 @@ class Worker:
         for number, owned in zip(numbers, chosen, strict=True):
             self._takeover.save(number, owned)
         deadline = time.monotonic() + _LEAVE_S
-        while time.monotonic() < deadline and any(
-            one.saving is not None and not one.can_commit for one in chosen
-        ):
+        while time.monotonic() < deadline and any(one.is_saving for one in chosen):
             self._producer.poll(_WAIT_S)
             for owned in chosen:
                 owned.writer.go_on()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.alarms.settings import DEFAULTS
 from pipeline.errors import EndpointError
 from pipeline.kafka.partition import Rules
+from pipeline.kafka.snapshots import newest
 from pipeline.kafka.worker import Worker
 from pipeline.schema.messages import Chunk, End, encode
 from pipeline.schema.partition_log import encode_batch
@@ -55,7 +56,9 @@ def x(demo: NDArray[np.float32]) -> NDArray[np.float32]:
     return found
 
 
-def worker(brokers: Brokers, scorer: TrivialScorer | None = None) -> Worker:
+def worker(
+    brokers: Brokers, scorer: TrivialScorer | None = None, *, snapshot_s: float = 60.0
+) -> Worker:
     """Return a worker in this process, whose turns the test takes.
 
     A request has one message. Whoever takes no turn for some seconds loses the partition.
@@ -63,7 +66,8 @@ def worker(brokers: Brokers, scorer: TrivialScorer | None = None) -> Worker:
     cluster = brokers.cluster
     further = {"batch.num.messages": "1", "max.poll.interval.ms": "6500" if REAL else "2500"}
     cluster = replace(cluster, settings={**cluster.settings, **further})
-    return Worker(cluster, RULES, scorer or TrivialScorer(), lambda: False)
+    scorer = scorer or TrivialScorer()
+    return Worker(cluster, RULES, scorer, lambda: False, snapshot_s=snapshot_s)
 
 
 def write(
@@ -164,3 +168,19 @@ def test_a_partition_that_changes_its_worker_in_an_alarm_has_each_alert_once(
         got.until(over)
         got.read += got.reader.read(0.3)
     assert compared(got.alerts) == expected
+
+
+@mock_alone
+def test_a_snapshot_that_a_broker_refuses_for_good_is_taken_again(brokers: Brokers) -> None:
+    """Without one the next worker would read all messages again that the topic keeps."""
+    producer = brokers.cluster.producer()
+    producer.produce(brokers.topics.chunks, encode_batch([]), partition=0)
+    assert producer.flush(10.0) == 0
+    brokers.order("errors 0 10")
+    with worker(brokers, snapshot_s=0.1) as one:
+
+        def saved() -> bool:
+            one.turn()
+            return [found.offset for found in newest(brokers.cluster)] == [1]
+
+        until(saved)

@@ -31,6 +31,7 @@ from models.inference.beat_trees import BeatTrees
 from models.inference.classifier import ClassifierScorer
 from pipeline.constants import CLASSES
 from pipeline.scoring.beat_measures import CONTEXT_COLUMNS, MEASURE_NAMES
+from pipeline.signal.kernels.network import probabilities as kernel
 
 Floats = NDArray[np.float32]
 
@@ -132,9 +133,9 @@ def trees_share(measures: Floats) -> Floats:
 
     Where the intervals are not known, their measures are 0, as if they were even.
     """
-    median_to_q90 = np.exp(measures[:, _RR_TO_Q90] - measures[:, _RR_TO_MEDIAN])
-    uneven = np.clip((EVEN - median_to_q90) / (EVEN - UNEVEN), 0.0, 1.0)
-    share: Floats = (TREES_SHARE + (1.0 - TREES_SHARE) * uneven).astype(np.float32)
+    share: Floats = measures[:, _RR_TO_Q90] - measures[:, _RR_TO_MEDIAN]
+    np.exp(share, out=share)  # the median interval over the 90th percentile
+    kernel.share_between(share, EVEN, UNEVEN, TREES_SHARE)
     return share
 
 
@@ -146,10 +147,14 @@ def joined(one: Floats, other: Floats, share: Floats) -> Floats:
         other: float32[B, 4], rows of sum 1.
         share: float32[B], that of ``one``.
     """
-    logs = share[:, None] * np.log(np.maximum(one, LEAST))
-    logs += (1.0 - share[:, None]) * np.log(np.maximum(other, LEAST))
-    mean = np.exp(logs)
-    found: Floats = (mean / mean.sum(axis=1, keepdims=True)).astype(np.float32)
+    logs = np.empty((2, *one.shape), dtype=np.float32)
+    np.maximum(one, LEAST, out=logs[0])
+    np.maximum(other, LEAST, out=logs[1])
+    np.log(logs, out=logs)
+    found: Floats = np.empty_like(logs[0])
+    kernel.weigh(logs, share, found)
+    np.exp(found, out=found)
+    kernel.of_sum_one(found)
     return found
 
 
@@ -163,9 +168,8 @@ def without_fibrillation(probabilities: Floats, evidence: Floats) -> Floats:
         evidence: float32[B], the logarithm of the odds of atrial fibrillation without P waves,
             limited, as in `pipeline.scoring.beat_measures`.
     """
-    share = 1.0 / (1.0 + np.exp(FIBRILLATES - evidence))
-    found = probabilities.copy()
-    moved = found[:, _S] * share
-    found[:, _S] -= moved
-    found[:, _N] += moved
+    odds = FIBRILLATES - evidence
+    np.exp(odds, out=odds)
+    found = np.empty_like(probabilities)
+    kernel.move(probabilities, odds, _S, _N, found)
     return found

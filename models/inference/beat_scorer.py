@@ -37,8 +37,8 @@ class BeatScorer:
         """
         expected = len(windows), MEASURES
         for one in (measures,) if second is None else (measures, second):
-            if one.shape != expected or not np.isfinite(one).all():
-                raise ValueError(f"measures of shape {one.shape}, not {expected}, or not finite")
+            if one.shape != expected:
+                raise ValueError(f"measures of shape {one.shape}, not {expected}")
         scored = self._student.score(windows)
         return ScoredBatch(
             scores=scored.scores,

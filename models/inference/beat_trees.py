@@ -21,6 +21,7 @@ from models.files.beat_trees import (
 from pipeline.constants import CLASSES, MEASURES
 from pipeline.errors import ArtifactError
 from pipeline.signal.kernels.network.lanes import LANES
+from pipeline.signal.kernels.network.probabilities import single_of_sum_one
 from pipeline.signal.kernels.network.trees import MOST_LEAVES, add_leaves
 
 ALL_BITS: Final = (1 << 32) - 1
@@ -39,7 +40,7 @@ class BeatTrees:
         trees = [_tree(artifact, int(root)) for root in artifact.tensors["roots"]]
         nodes = [node for tree in trees for node in tree.nodes]
         self._ends = np.cumsum([len(tree.nodes) for tree in trees])
-        self._feature = np.array([node.feature for node in nodes], dtype=np.int64)
+        self._feature = np.array([INPUT_COLUMNS[node.feature] for node in nodes], dtype=np.int64)
         self._threshold = np.array([node.threshold for node in nodes], dtype=np.float32)
         self._left = np.array([node.left for node in nodes], dtype=np.uint32).view(np.int32)
         self._values = np.zeros((len(trees), max(len(tree.leaves) for tree in trees)), np.float32)
@@ -69,19 +70,16 @@ class BeatTrees:
             raise ValueError(f"measures of shape {measures.shape}, not [B, {MEASURES}]")
         if not np.isfinite(measures).all():
             raise ValueError("a measure is not finite")
-        logits = np.tile(self._baseline, (len(measures), 1))
-        tiles = -(-len(measures) // LANES)
-        x = np.zeros((tiles * LANES, len(INPUT_COLUMNS)), dtype=np.float32)
-        x[: len(measures)] = measures[:, INPUT_COLUMNS]
+        beats, classes = len(measures), len(self._baseline)
+        logits = np.empty((beats, classes), dtype=np.float64)
         add_leaves(
-            np.ascontiguousarray(x.reshape(tiles, LANES, len(INPUT_COLUMNS)).transpose(0, 2, 1)),
-            self._ends, self._feature, self._threshold, self._left, self._values,
-            np.empty(LANES, dtype=np.int32), logits,
+            np.array(measures, dtype=np.float32),  # for what comes over the wire is read-only
+            self._baseline, self._ends, self._feature, self._threshold, self._left, self._values,
+            np.empty((MEASURES, LANES), dtype=np.float32), np.empty(LANES, dtype=np.int32), logits,
         )  # fmt: skip
-        logits -= logits.max(axis=1, keepdims=True)
         np.exp(logits, out=logits)
-        found: NDArray[np.float32] = (logits / logits.sum(axis=1, keepdims=True)).astype(np.float32)
-        assert found.shape[1] == len(CLASSES)
+        found = np.empty((beats, classes), dtype=np.float32)
+        single_of_sum_one(logits, found)
         return found
 
 

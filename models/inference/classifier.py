@@ -32,6 +32,7 @@ from models.files.classifier import (
 from models.inference.layers import LINEAR, Layers, Ticks
 from pipeline.constants import CLASSES, WINDOW_SAMPLES
 from pipeline.scoring.beat_measures import CONTEXT_COLUMNS
+from pipeline.signal.kernels.network import probabilities as kernel
 
 STEM_PADDING: Final = (STEM_KERNEL - STEM_STRIDE) // 2
 """Zeros that the first output sees before the window."""
@@ -92,9 +93,9 @@ class ClassifierScorer:
             raise ValueError("a value is not finite, or a window's is outside [-1, 1]")
         given = (self._window, windows), (self._context, context)
         logits = self._layers.compute(given, self._logits, beats)
-        logits -= logits.max(axis=1, keepdims=True)
+        kernel.less_highest(logits)
         np.exp(logits, out=logits)
-        logits /= logits.sum(axis=1, keepdims=True)
+        kernel.of_sum_one(logits)
         return logits
 
 

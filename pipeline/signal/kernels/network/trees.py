@@ -23,7 +23,8 @@ from pipeline.signal.kernels.network.lanes import (
     store,
     written,
 )
-from pipeline.signal.kernels.sections import jit
+from pipeline.signal.kernels.network.probabilities import take_highest_off
+from pipeline.signal.kernels.sections import copy, jit
 
 MOST_LEAVES: Final = 32
 """Of a tree: each is a bit of a number."""
@@ -78,34 +79,44 @@ _lowest_bit: Final = written(_write_lowest_bit)
 
 @jit
 def add_leaves(
-    x: NDArray[np.float32],
+    measures: NDArray[np.float32],
+    baseline: NDArray[np.float64],
     ends: NDArray[np.int64],
     feature: NDArray[np.int64],
     threshold: NDArray[np.float32],
     left: NDArray[np.int32],
     values: NDArray[np.float32],
+    x: NDArray[np.float32],
     bits: NDArray[np.int32],
     out: NDArray[np.float64],
 ) -> None:
-    """Add the leaf of each tree that each beat comes to, in the order of the trees.
+    """Write the logits of each beat: baselines and the leaves that it comes to, tree after tree.
 
     Args:
-        x: float32[tiles, k, LANES], finite; a lane is a beat.
+        measures: float32[n, k], finite.
+        baseline: of each class.
         ends: where the nodes of each tree end, and those of the next begin; tree t is one of class
             t modulo the number of classes.
         feature: of each node the number below k that it asks for.
         threshold: a beat goes left where its number is at most this.
         left: all bits but those of the leaves on the left; the leftmost leaf is the lowest bit.
         values: float32[trees, leaves], from left to right.
-        bits: int32[LANES], changed.
-        out: float64[n, classes], added to; n fills the tiles but for the end of the last one.
+        x: float32[k, LANES], room for the measures of as many beats side by side.
+        bits: int32[LANES], room for their leaves.
+        out: float64[n, classes], the highest of each beat taken off.
     """
     classes = out.shape[1]
-    for tile in range(x.shape[0]):
-        own = out[tile * LANES : (tile + 1) * LANES]
+    for first in range(0, out.shape[0], LANES):
+        beats = min(LANES, out.shape[0] - first)
+        for beat in range(beats):
+            copy(baseline, out[first + beat])
+            for k in range(x.shape[0]):
+                x[k, beat] = measures[first + beat, k]
         begin = 0
         for tree in range(ends.size):
-            _ask(x[tile], feature, threshold, left, begin, ends[tree], bits)
+            _ask(x, feature, threshold, left, begin, ends[tree], bits)
             begin = ends[tree]
-            for beat in range(own.shape[0]):
-                own[beat, tree % classes] += values[tree, _lowest_bit(bits[beat])]
+            for beat in range(beats):
+                out[first + beat, tree % classes] += values[tree, _lowest_bit(bits[beat])]
+        for beat in range(beats):
+            take_highest_off(out[first + beat])

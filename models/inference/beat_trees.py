@@ -18,7 +18,7 @@ from models.files.beat_trees import (
     BeatTreesArtifact,
     load_beat_trees,
 )
-from pipeline.constants import CLASSES, MEASURES
+from pipeline.constants import MEASURES
 from pipeline.errors import ArtifactError
 from pipeline.signal.kernels.network.lanes import LANES
 from pipeline.signal.kernels.network.probabilities import single_of_sum_one

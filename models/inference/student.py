@@ -120,7 +120,8 @@ def smoothed_score(residuals: Floats, ticks: int, part: slice) -> Floats:
     """
     scored = np.empty((len(residuals), part.stop - part.start), dtype=np.float32)
     smooth(residuals, ticks, part.start, scored)
-    scores: Floats = np.square(scored, out=scored).mean(axis=1)
+    scores: Floats = np.add.reduce(np.square(scored, out=scored), axis=1)
+    scores /= scored.shape[1]
     return scores
 
 

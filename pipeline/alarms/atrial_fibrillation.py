@@ -14,6 +14,7 @@ detections and windows alone: waits for no score. Pure: no clock, no I/O.
 """
 
 import math
+import threading
 from typing import Annotated, Final, NamedTuple, Self
 
 import numpy as np
@@ -203,8 +204,6 @@ class AtrialMeasures:
 
     def __init__(self, state: AtrialBeats) -> None:
         self._state = state
-        self._scratch = np.zeros(kernel.SCRATCH)
-        self._cells = np.zeros(kernel.CELLS_SHAPE, dtype=np.uint8)
         self._out = np.zeros(kernel.MEASURES)
 
     def take(self, rr_s: float, window: NDArray[np.float32], *, usable: bool) -> bool:
@@ -218,7 +217,7 @@ class AtrialMeasures:
         state = self._state
         return kernel.measure(
             rr_s, window, usable, state.numbers, state.p, state.qrs, state.counters,
-            self._scratch, self._cells, self._out,
+            _rooms.scratch, _rooms.cells, self._out,
         )  # fmt: skip
 
     def of_beat(
@@ -236,6 +235,20 @@ class AtrialMeasures:
             self._out, _PRODUCTS, WEIGHTS, BIAS, kernel.LATEST_P_ALIKE, LATEST_ALIKE, LATEST_SPREAD,
             _LIMIT,
         )  # fmt: skip
+
+
+class _Rooms(threading.local):
+    """Working memory of all streams, for each thread its own; nothing is remembered in it.
+
+    Of many streams each would find its own outside the processor's cache.
+    """
+
+    def __init__(self) -> None:
+        self.scratch = np.zeros(kernel.SCRATCH)
+        self.cells = np.zeros(kernel.CELLS_SHAPE, dtype=np.uint8)
+
+
+_rooms: Final = _Rooms()
 
 
 class AtrialRhythm:

@@ -15,6 +15,7 @@ ambulatory ECG analysis (Argus, Nolle & Clark 1971); the rule for usual is ours,
 were chosen on DS1.
 """
 
+import threading
 from typing import Annotated, Final, NamedTuple, Self
 
 import numpy as np
@@ -60,6 +61,26 @@ class Likeness(NamedTuple):
     """How its QRS compares with the usual ones and with the beat before."""
 
 
+class _Room(threading.local):
+    """What `BeatTemplates.look` found of a beat; all streams of a thread use the same memory.
+
+    Of many streams each would find its own outside the processor's cache.
+    """
+
+    def __init__(self) -> None:
+        self.distances = np.zeros(MAX_TEMPLATES)
+        """Of the beat to each template."""
+        self.is_usual = np.zeros(MAX_TEMPLATES, dtype=np.bool_)
+        """Which templates were usual for it."""
+        self.apart = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
+        """The beat less the nearest of the usual ones."""
+        self.shape = np.zeros(kernel.SHAPE_NUMBERS)
+
+
+room: Final = _Room()
+"""Valid until a beat of any stream is looked at by the same thread."""
+
+
 class BeatTemplates:
     """Sorts the beats of one patient by shape."""
 
@@ -76,12 +97,6 @@ class BeatTemplates:
             raise SnapshotError("state of templates with numbers that are not finite")
         if (state.numbers[templates.COUNT, : state.known] < 1).any():
             raise SnapshotError("state of templates without a beat")
-        self.distances_to = np.zeros(MAX_TEMPLATES)
-        """Distance of the beat looked at last to each template."""
-        self.is_usual = np.zeros(MAX_TEMPLATES, dtype=np.bool_)
-        """Which templates were usual for that beat."""
-        self._apart = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
-        self._shape = np.zeros(kernel.SHAPE_NUMBERS)
 
     def look(
         self,
@@ -95,14 +110,15 @@ class BeatTemplates:
         before = window if before is None else before
         nearest = live.look(
             window, before, follows, state.templates, state.numbers, state.known if known else 0,
-            self.distances_to, self.is_usual, self._apart, self._shape,
+            room.distances, room.is_usual, room.apart, room.shape,
         )  # fmt: skip
-        return Likeness(nearest, shape_of(self._shape.tolist()))
+        return Likeness(nearest, shape_of(room.shape.tolist()))
 
     @property
     def mean_squares(self) -> tuple[float, float]:
-        """Of the beat looked at last less the nearest usual template: of all, and of the QRS."""
-        apart, in_qrs = self._apart, self._apart[QRS]
+        """Of the beat in the `room` less the nearest usual template: of all, and of the QRS."""
+        apart = room.apart
+        in_qrs = apart[QRS]
         return float(apart.dot(apart)) / WINDOW_SAMPLES, float(in_qrs.dot(in_qrs)) / in_qrs.size
 
     def distances(self, window: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -135,10 +151,10 @@ class BeatTemplates:
             error: logarithm of the student's score.
             usual: whether it may move a usual template.
         """
-        state, distances = self.state, self.distances_to
+        state, distances = self.state, room.distances
         nearest = templates.measure_distances(window, state.templates, state.known, distances)
         near = nearest >= 0 and bool(distances[nearest] <= SAME_SHAPE)
         state.known = templates.add(
             window, nearest, near, early, error, usual, state.templates, state.numbers,
-            state.known, self.is_usual,
+            state.known, room.is_usual,
         )  # fmt: skip

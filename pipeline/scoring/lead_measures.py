@@ -74,4 +74,4 @@ def second_rows(rows: Sequence[Singles | None]) -> Singles | None:
     if all(row is None for row in rows):
         return None
     nothing = np.zeros(MEASURES, dtype=np.float32)
-    return np.stack([nothing if row is None else row for row in rows])
+    return np.array([nothing if row is None else row for row in rows])

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError, SnapshotError
 from pipeline.schema.state import State, field
 from pipeline.scoring.baseline_hold import BaselineHold, BaselineHoldState
-from pipeline.scoring.beat_templates import BeatTemplates, BeatTemplatesState
+from pipeline.scoring.beat_templates import BeatTemplates, BeatTemplatesState, room
 from pipeline.scoring.protocols import Window
 from pipeline.scoring.qrs_shape import QrsShape
 from pipeline.scoring.reason import reason_of
@@ -248,8 +248,8 @@ class LiveScore:
             its, (whole, qrs) = templates.state, templates.mean_squares
             its.known, score = kernel.score(
                 window, error, rr_s, nearest, whole, qrs, normal, not held, its.templates,
-                its.numbers, its.known, templates.distances_to, templates.is_usual, *self._series,
-                self._scales, self._raw, self._out,
+                its.numbers, its.known, room.distances, room.is_usual, *self._series, self._scales,
+                self._raw, self._out,
             )  # fmt: skip
         threshold = self._config.learning_threshold if learning else self._config.threshold
         verdict = Verdict(
@@ -291,7 +291,7 @@ class LiveScore:
         if self.learning:
             return
         for beat, its_error in state.learning:
-            if templates.is_usual[templates.look(beat).nearest]:
+            if room.is_usual[templates.look(beat).nearest]:
                 shape, qrs = map(kernel.log_rms, templates.mean_squares)
                 kernel.remember(its_error, shape, qrs, *self._series)
         state.learning.clear()

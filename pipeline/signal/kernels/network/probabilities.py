@@ -68,7 +68,10 @@ def weigh(logs: NDArray[np.float32], share: NDArray[np.float32], out: NDArray[np
 
 @jit
 def share_between(x: NDArray[np.float32], begins: float, ends: float, least: float) -> None:
-    """Put in place of each number a share: ``least`` from ``begins`` on, 1 at ``ends`` and below."""
+    """Put a share in place of each number: ``least`` from ``begins`` on, 1 at ``ends`` and below.
+
+    Between the two it changes evenly.
+    """
     first, width = np.float32(begins), np.float32(begins - ends)
     lowest, more = np.float32(least), np.float32(1.0 - least)
     for k in range(x.size):

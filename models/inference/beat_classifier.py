@@ -118,7 +118,7 @@ class BeatClassifier:
             in_second = self._trees.probabilities(second[rows])
             share = np.full(rows.size, IN_USE, dtype=np.float32)
             trees[rows] = joined(trees[rows], in_second, share)
-        network = self._network.classify(windows, measures[:, CONTEXT_COLUMNS])
+        network = self._network.classify(windows, measures.take(CONTEXT_COLUMNS, axis=1))
         both = joined(trees, network, trees_share(measures))
         return Parts(network, trees, both, without_fibrillation(both, measures[:, -1]))
 

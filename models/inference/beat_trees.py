@@ -69,7 +69,7 @@ class BeatTrees:
         if measures.ndim != 2 or measures.shape[1] != MEASURES:
             raise ValueError(f"measures of shape {measures.shape}, not [B, {MEASURES}]")
         if not np.isfinite(measures).all():
-            raise ValueError("a measure is not finite")
+            raise ValueError("measures that are not finite")
         beats, classes = len(measures), len(self._baseline)
         logits = np.empty((beats, classes), dtype=np.float64)
         add_leaves(

@@ -22,6 +22,7 @@ from models.inference.beat_trees import BeatTrees
 from models.inference.classifier import ClassifierScorer
 from pipeline.constants import CLASSES, MEASURES, WINDOW_SAMPLES
 from pipeline.scoring.beat_measures import CONTEXT_COLUMNS, EVIDENCE_LIMIT, MEASURE_NAMES
+from pipeline.signal.kernels.network.trees import add_leaves
 from tests.support.classifiers import network, stumps
 
 BEATS = 40
@@ -51,6 +52,34 @@ def test_the_join_is_the_weighted_geometric_mean(
     mean = trees.astype(np.float64) ** part * others.astype(np.float64) ** (1 - part)
     np.testing.assert_allclose(both, mean / mean.sum(axis=1, keepdims=True), rtol=1e-4)
     np.testing.assert_allclose(both.sum(axis=1), 1.0, rtol=1e-5)
+
+
+@given(
+    arrays(np.float32, (7, len(CLASSES)), elements=st.floats(0, 1, width=32)),
+    arrays(np.float32, (7, len(CLASSES)), elements=st.floats(0, 1, width=32)),
+    arrays(np.float32, 7, elements=st.floats(-3, 3, width=32)),
+)
+def test_what_is_joined_is_what_numpy_computes(
+    trees: np.ndarray, others: np.ndarray, logs: np.ndarray
+) -> None:
+    """Bit for bit: share, weighted mean and what goes from S to N, step by step in float32."""
+    measured = np.zeros((7, MEASURES), dtype=np.float32)
+    measured[:, MEASURE_NAMES.index("rr_to_q90")] = logs
+    share = trees_share(measured)
+    uneven = np.clip((EVEN - np.exp(logs)) / (EVEN - UNEVEN), 0.0, 1.0)
+    np.testing.assert_array_equal(share, TREES_SHARE + (1.0 - TREES_SHARE) * uneven)
+
+    both = joined(trees, others, share)
+    mean = share[:, None] * np.log(np.maximum(trees, LEAST))
+    mean += (1.0 - share[:, None]) * np.log(np.maximum(others, LEAST))
+    mean = np.exp(mean)
+    np.testing.assert_array_equal(both, mean / mean.sum(axis=1, keepdims=True))
+
+    n, s = CLASSES.index("N"), CLASSES.index("S")
+    expected, moved = both.copy(), both[:, s] * (1.0 / (1.0 + np.exp(FIBRILLATES - logs)))
+    expected[:, s] -= moved
+    expected[:, n] += moved
+    np.testing.assert_array_equal(without_fibrillation(both, logs), expected)
 
 
 def test_certainty_that_both_share_stays() -> None:
@@ -158,8 +187,12 @@ def test_row_is_the_same_in_any_batch(classifier: BeatClassifier) -> None:
         part = classifier.probabilities(WINDOWS[rows], MEASURED[rows])
         assert part.tobytes() == whole[rows].tobytes()
     order = RANDOM.permutation(BEATS)
-    found = classifier.probabilities(WINDOWS[order], MEASURED[order])
+    shuffled = WINDOWS[order], MEASURED[order]
+    for one in shuffled:  # as what comes over the wire
+        one.flags.writeable = False
+    found = classifier.probabilities(*shuffled)
     assert found.tobytes() == whole[order].tobytes()
+    assert len(add_leaves.signatures) <= 1  # type: ignore[attr-defined]
     assert found.dtype == np.float32
 
 

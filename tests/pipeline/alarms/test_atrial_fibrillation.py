@@ -356,6 +356,20 @@ def test_measures_are_those_of_the_intervals() -> None:
     assert row[kernel.UNEQUAL] == 0.0
 
 
+def test_patients_in_turn_are_measured_as_each_alone() -> None:
+    """Streams share their working memory: what is measured is that of the patient's own beats."""
+    rng = np.random.default_rng(11)
+    patients = fibrillating(rng, 60), frequent_ectopy(rng, 12)[:60]
+    alone = []
+    for beats in patients:
+        measures = AtrialMeasures(AtrialBeats.fresh())
+        alone.append([measures.of_beat(rr_s, one, usable=True) for rr_s, one in beats])
+    each = [AtrialMeasures(AtrialBeats.fresh()) for _ in patients]
+    for n, both in enumerate(zip(*patients, strict=True)):
+        for its, wanted, (rr_s, one) in zip(each, alone, both, strict=True):
+            np.testing.assert_array_equal(its.of_beat(rr_s, one, usable=True), wanted[n])
+
+
 def test_beats_are_compared_within_one_lead() -> None:
     """Seen in one lead, then in the other, a rhythm is as regular as in each by itself."""
     alone, both = Heart(), Heart()

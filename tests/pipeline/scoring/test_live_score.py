@@ -327,6 +327,33 @@ def test_no_score_depends_on_later_beats(seed: int, split: int) -> None:
     assert outcomes[0] == outcomes[1]
 
 
+@settings(max_examples=10)
+@given(st.lists(st.booleans(), min_size=60, max_size=60))
+def test_patients_in_turn_are_scored_as_each_alone(turns: list[bool]) -> None:
+    """Streams share their working memory: whose beat comes next changes no verdict."""
+    beats = {}
+    for patient in (False, True):
+        rng = np.random.default_rng(int(patient))
+        usual, other = (ectopic, normal) if patient else (normal, ectopic)
+        beats[patient] = [
+            (usual(rng) if rng.random() < 0.8 else other(rng), float(rng.uniform(0.5, 1.1)))
+            for _ in range(turns.count(patient))
+        ]
+    alone = {
+        patient: [live.score(window, rr_s, 0.03) for window, rr_s in its]
+        for patient, its in beats.items()
+        for live in [LiveScore(CONFIG)]
+    }
+    lives = {patient: LiveScore(CONFIG) for patient in beats}
+    waiting = {patient: iter(its) for patient, its in beats.items()}
+    found: dict[bool, list[Verdict]] = {False: [], True: []}
+    for patient in turns:
+        window, rr_s = next(waiting[patient])
+        found[patient].append(lives[patient].score(window, rr_s, 0.03))
+
+    assert repr(found) == repr(alone)  # NaN, where not known, equals no NaN
+
+
 def test_prematurity_counts_against_the_median_of_this_patient() -> None:
     """0.5 s is early after 0.8 s; a beat that could not be analysed still sets the rhythm."""
     live = LiveScore(CONFIG)

@@ -1,1 +1,1 @@
-"""Forward passes of small networks, and sums of trees."""
+"""Forward passes of small networks, sums of trees, and the probabilities of both."""

@@ -79,9 +79,10 @@ class AtrialAlarms:
                 alerts += self._machine.end(KIND, change.begun_at, "regular again, or P waves")
         return alerts
 
-    def is_due(self, position: int) -> bool:
-        """Return whether nothing was known of the rhythm for so long that `advance` acts on it."""
-        return self._rhythm.is_lost(position)
+    @property
+    def known_to(self) -> int:
+        """The last sample at which `advance` has nothing to do, if no other beat comes."""
+        return self._rhythm.known_to
 
     def advance(self, position: int) -> list[Alert]:
         """End the alarm if nothing has been known of the rhythm for `UNKNOWN_S`."""

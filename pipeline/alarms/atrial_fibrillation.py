@@ -105,6 +105,9 @@ by 0.69, means over patients."""
 _LIMIT: Final = 20.0
 _NOT_KNOWN: Final = (math.nan, math.nan)
 
+_NEVER: Final = 2**62
+"""Beyond all samples."""
+
 _PRODUCTS: Final = np.array(PRODUCTS, dtype=np.int64)
 
 
@@ -327,15 +330,16 @@ class AtrialRhythm:
         """See `AtrialState.settled_to`."""
         return self.state.settled_to(position, self._dated_back)
 
-    def is_lost(self, position: int) -> bool:
-        """Return whether nothing has been known for `UNKNOWN_S`, of a rhythm that was known."""
+    @property
+    def known_to(self) -> int:
+        """The last sample at which `advance` finds nothing, if no other beat comes."""
         known_at = self.state.known_at
-        return known_at is not None and position - known_at > self._unknown
+        return _NEVER if known_at is None else known_at + self._unknown
 
     def advance(self, position: int) -> list[AtrialChange]:
         """Return the end of a condition of which nothing was known for `UNKNOWN_S`."""
         state = self.state
-        if state.known_at is None or not self.is_lost(position):
+        if state.known_at is None or position <= self.known_to:
             return []
         ended_at, raised = state.known_at, state.raised
         self.reset()

@@ -89,6 +89,8 @@ class SignalAlarms:
         self._watched = self._samples(WATCHED_S)
         waits_s = min(s for _, s in self._no_qrs_kinds()), SETTLED_S, SCATTERED_S
         self._patience = tuple(map(self._samples, waits_s))
+        self._quiet_to = -1
+        """Up to which sample nothing is overdue, unless the signal changes or a QRS is found."""
         its = state.leads_fibrillation
         self._waves = LeadsFibrillation(fs_hz, its, self.leads, self._organisation)
         if not len(leads) == len(self._organisation.state.leads) == self.atrial.leads:
@@ -97,7 +99,7 @@ class SignalAlarms:
     def begin_epoch(self, epoch: int, first_sample: int, ended_at: int) -> list[Alert]:
         """Start over at ``first_sample`` of an epoch; the old one ended at ``ended_at``."""
         alerts = self.machine.end_all("new epoch", ended_at, SIGNAL_KINDS)
-        state = self.state
+        state, self._quiet_to = self.state, -1
         self.machine.state.epoch = epoch
         state.reason = Reason.OK
         self._waves.reset()
@@ -115,7 +117,7 @@ class SignalAlarms:
         if reason == self.state.reason:
             return []
         before, self.state.reason = self.state.reason, reason
-        alerts = []
+        alerts, self._quiet_to = list[Alert](), -1
         if reason is Reason.GAP:
             self.state.fibrillation = None  # the detection of fibrillation starts over, too
             self._waves.reset()
@@ -184,7 +186,7 @@ class SignalAlarms:
             usable: whether the window can be analysed.
             leads: the windows in all leads, where there are several: beats are compared within one.
         """
-        state, self.evidence = self.state, math.nan
+        state, self.evidence, self._quiet_to = self.state, math.nan, -1
         alerts: list[Alert] = []
         if sample > state.qrs_at:
             state.qrs_at = sample
@@ -194,7 +196,8 @@ class SignalAlarms:
                 if known_at - state.still_from < self._samples(seconds):
                     alerts += self.machine.end(kind, sample, "QRS seen again")
         blind = state.reason in _BLIND
-        interval_s = self._interval(sample, rr_s, lost=blind or sample < state.seen_from)
+        lost = blind or sample < state.seen_from
+        interval_s = state.interval_to(sample, rr_s, self._fs_hz, lost=lost)
         self._organisation.take(window if leads is None else leads.windows)
         if self._several:
             self._waves.on_beat(sample)
@@ -205,18 +208,6 @@ class SignalAlarms:
                 alerts += self.atrial.on_beat(sample, rr_s, window, usable=usable, leads=leads)
                 self.evidence = self.atrial.evidence_without_p
         return alerts
-
-    def _interval(self, sample: int, rr_s: float, *, lost: bool) -> float:
-        """Return the interval before a QRS, seconds, NaN if it is not known.
-
-        The segmenter gives none where the signal is not analysable. Where it could still show a
-        QRS, as a flat line could, the interval is known all the same: otherwise a heart at 20 bpm,
-        flat between its beats, would have no rate. ``lost``: it was hidden, or is.
-        """
-        before, self.state.interval_from = self.state.interval_from, None if lost else sample
-        if math.isfinite(rr_s) or lost or before is None:
-            return rr_s
-        return (sample - before) / self._fs_hz
 
     def on_fibrillation(self, change: FibrillationChange) -> list[Alert]:
         """Record that a waveform, of one of several leads, begins or ceases to fibrillate."""
@@ -288,16 +279,22 @@ class SignalAlarms:
         """Raise what is overdue: every QRS that completed before ``position`` is known."""
         state, alarms = self.state, self.machine.state.alarms
         alerts: list[Alert] = []
-        if not state.beats_until(position, *self._patience) or self.machine.present("unmonitored"):
+        if position > self._quiet_to or state.leads.off_due:
+            monitored = not self.machine.present("unmonitored")
+            shown_to = state.quiet_to(*self._patience) if monitored else -1
+            self._quiet_to = min(shown_to, self.atrial.known_to)
+        overdue = position > self._quiet_to
+        if overdue:
             for known_at, raise_alarm in sorted(self._due(), key=itemgetter(0)):
                 if known_at < position:  # in order of time, however far apart the positions are
                     alerts += self._compare_leads(known_at)
                     alerts += self.machine.advance(known_at, SIGNAL_KINDS)
                     alerts += raise_alarm()
+            self._quiet_to = -1
         if self._several:
             alerts += self._compare_leads(position)
             self.leads.forget_before(position)
-        if self.atrial.is_due(position):
+        if overdue:
             alerts += self.atrial.advance(position)
         if state.reason is Reason.OK and position - state.changed_at > self._watched:
             state.watched_to = position

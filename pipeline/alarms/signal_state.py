@@ -1,5 +1,6 @@
 """What the rules of `pipeline.alarms.signal_rules` remember. Pure in memory."""
 
+import math
 from typing import Self
 
 from pipeline.alarms.atrial_fibrillation import AtrialState
@@ -44,23 +45,33 @@ class SignalAlarmsState(State):
     leads_fibrillation: LeadsFibrillationState = field(default_factory=LeadsFibrillationState)
     leads: LeadWatchState = field(default_factory=LeadWatchState)
 
-    def beats_until(self, position: int, still: int, settled: int, scattered: int) -> bool:
-        """Return whether the signal was analysable and showed beats, as it nearly always does.
+    def quiet_to(self, still: int, settled: int, scattered: int) -> int:
+        """Return up to which sample nothing is overdue, whatever comes; -1 where something may be.
 
-        Then no time without a QRS, and none in which the heart was not monitored, can have passed.
+        The signal is analysable and shows beats, as it nearly always does. Until then no time
+        without a QRS, and none in which the heart was not monitored, can have passed.
 
         Args:
-            position: the newest sample.
             still: the shortest time without a QRS that is an alarm, in samples.
             settled: time after which a signal that returned shows beats, in samples.
             scattered: time within which the heart must have been monitored, in samples.
         """
-        return (
-            self.reason is Reason.OK
-            and (position <= self.still_from + still or position <= self.seen_from + settled)
-            and position <= self.watched_to + scattered
-            and not self.leads.off_due
-        )
+        if self.reason is not Reason.OK or self.leads.off_due:
+            return -1
+        shows_beats_to = max(self.still_from + still, self.seen_from + settled)
+        return min(shows_beats_to, self.watched_to + scattered)
+
+    def interval_to(self, sample: int, rr_s: float, fs_hz: float, *, lost: bool) -> float:
+        """Return the interval before a QRS, seconds, NaN if it is not known; the next begins there.
+
+        The segmenter gives none, ``rr_s``, where the signal is not analysable. Where it could still
+        show a QRS, as a flat line could, the interval is known all the same: otherwise a heart at
+        20 bpm, flat between its beats, would have no rate. ``lost``: it was hidden, or is.
+        """
+        before, self.interval_from = self.interval_from, None if lost else sample
+        if math.isfinite(rr_s) or lost or before is None:
+            return rr_s
+        return (sample - before) / fs_hz
 
     @classmethod
     def fresh(cls, first_sample: int = 0, leads: int = 1) -> Self:

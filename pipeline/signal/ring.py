@@ -58,9 +58,9 @@ class SignalRing:
 
     def place(self, epoch: int, first: int, values: NDArray[np.float32]) -> None:
         """Take in ``values``, float32[leads, n] in mV, the first ones at position ``first``."""
-        state, size = self.state, self.state.size
-        end = first + values.shape[1]
-        if first == state.end and epoch == state.epoch and end - first <= size:
+        state, size, n = self.state, self.state.values.shape[1], values.shape[1]
+        end = first + n
+        if first == state.end and epoch == state.epoch and n <= size:
             self._write(first, values)  # nearly always
             state.end = end
             return
@@ -99,9 +99,11 @@ class SignalRing:
         return max(self.state.begin, self.state.end - self.state.size)
 
     def _write(self, first: int, values: NDArray[np.float32]) -> None:
-        at = first % self.state.size
-        for ring, its in zip(self.state.values, values, strict=True):
-            windows.keep_whole(its, at, MOST_MV, PER_MV, _UNKNOWN, ring)
+        rings = self.state.values
+        at = first % rings.shape[1]
+        # Of one type of array: numba compiles the kernel for each that it gets.
+        whole = np.ascontiguousarray(values)
+        windows.keep_whole(whole, at, MOST_MV, PER_MV, _UNKNOWN, rings)
 
 
 def json_of(kept: NDArray[np.int16]) -> bytes:

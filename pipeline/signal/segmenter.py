@@ -31,7 +31,7 @@ from pipeline.signal.leads.agreement import Agreement
 from pipeline.signal.leads.lead import FILL_SECONDS, Lead, LeadStep
 from pipeline.signal.leads.lead_events import lead_events
 from pipeline.signal.leads.lead_state import NONE, TAIL_SAMPLES, LeadState
-from pipeline.signal.leads.patient_quality import changes_of, patient_states
+from pipeline.signal.leads.patient_quality import PatientQuality, changes_of
 from pipeline.signal.leads.rhythm_agreement import RhythmAgreement
 from pipeline.signal.quality import LeadChange, QualityChange, Reason
 from pipeline.signal.samples import SampleBlock, admit
@@ -102,6 +102,7 @@ class Segmenter:
         self._leads = [Lead(fs_hz, self._rate, lead) for lead in state.leads]
         self._due = 0
         """With which position a beat that waits is complete, at the earliest."""
+        self._patient = PatientQuality(state)
         self._agreement = Agreement(state.agreement)
         self._rhythms = RhythmAgreement(state.rhythms)
 
@@ -174,6 +175,7 @@ class Segmenter:
 
     def _begin(self, first_sample: int, *, after_gap: bool) -> None:
         self.state.begin_segment(self._rate, first_sample, after_gap=after_gap)
+        self._patient.begin_segment()
         self._due = 0
 
     def _filled(
@@ -246,7 +248,7 @@ class Segmenter:
             for k in range(1, len(steps)):
                 wrong |= steps[k].wrong << k
         # 3.
-        states = patient_states(state, work, n, wrong, was, run)
+        states = self._patient.push(work, n, wrong, was, run)
         # 4.
         if len(found) or last >= self._due or closed:
             beats = self._emit(found, work, last, closed=closed)
@@ -340,7 +342,8 @@ class Segmenter:
             closed: whether no sample follows.
         """
         counters, pending, rate = self.state.counters, self.state.pending, self._rate
-        expected, origin, done, waited, last_r, last_run, _, _ = counters.tolist()
+        expected, origin, done, waited, last_r, last_run, _, run = counters.tolist()
+        self._patient.complete_runs(work, run)
         some, begin = waited + len(found), done - TAIL_SAMPLES
         waiting = np.empty((some, pending.shape[1]), np.int64)
         positions, rr_s = np.empty((3, some), np.int64), np.empty(some)

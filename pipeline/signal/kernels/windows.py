@@ -230,25 +230,28 @@ def keep_whole(
     most: float,
     per_unit: float,
     unknown: int,
-    ring: NDArray[np.int16],
+    rings: NDArray[np.int16],
 ) -> None:
-    """Write values of one lead to a ring from the place ``at`` on, as integers.
+    """Write values of leads to their rings from the place ``at`` on, as integers.
 
     Args:
-        x: float32[n], at most as many as the ring has places.
+        x: float32[leads, n], n at most as many as a ring has places.
         at: of the first one.
         most: larger values are kept as this, on either side,
         per_unit: times this, rounded to the nearest;
         unknown: and NaN as this.
-        ring: int16[size], updated.
+        rings: int16[leads, size], updated.
     """
-    for i in range(x.size):
-        value = np.float64(x[i])
-        if math.isnan(value):
-            ring[at] = unknown
-        else:
-            ring[at] = np.rint(min(max(value, -most), most) * per_unit)
-        at = at + 1 if at + 1 < ring.size else 0
+    leads, n = x.shape
+    for k in range(leads):
+        to = at
+        for i in range(n):
+            value = np.float64(x[k, i])
+            if math.isnan(value):
+                rings[k, to] = unknown
+            else:
+                rings[k, to] = np.rint(min(max(value, -most), most) * per_unit)
+            to = to + 1 if to + 1 < rings.shape[1] else 0
 
 
 @jit

@@ -1,5 +1,7 @@
 """The alert rules: asystole on good signal only, and every stretch that cannot be analysed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,9 +24,9 @@ ASYSTOLE_S = DEFAULTS.asystole_s
 SILENCE = round((ASYSTOLE_S + WINDOW_DELAY_S) * FS)
 
 
-def rules() -> SignalAlarms:
+def rules(**limits: float) -> SignalAlarms:
     """Return the rules at the beginning of a stream; pauses are not asked for."""
-    settings = AlarmSettings(off=frozenset({"pause"}))
+    settings = replace(AlarmSettings(off=frozenset({"pause"})), **limits)
     return SignalAlarms(
         AlarmStateMachine("100", FS, settings, AlarmStateMachineState(2)),
         FS,
@@ -349,3 +351,47 @@ def test_fast_complexes_that_are_not_organised_are_not_monitored() -> None:
         ("extreme_tachycardia", "on"),
         ("unmonitored", "off"),
     ]
+
+
+PATIENT = {"pause_s": 60.0, "asystole_s": 60.0}
+"""For so long nothing is overdue unless something happens."""
+
+
+def test_signal_that_is_lost_is_overdue_sooner_than_a_qrs_was() -> None:
+    """A heart that is not monitored is reported after 10 s, however long none had to be due."""
+    alarms, lost_at = rules(**PATIENT), round(8 * FS)
+    assert alarms.on_position(round(7 * FS)) == []
+
+    alarms.on_quality(lost_at, Reason.SATURATED)
+
+    late = lost_at + round(UNMONITORED_S * FS)
+    assert "unmonitored" not in [alert.kind for alert in alarms.on_position(late)]
+    assert ("unmonitored", "on", late) in brief(alarms.on_position(late + 1))
+
+
+def test_complexes_that_are_not_organised_are_overdue_sooner_than_a_qrs_was() -> None:
+    """Once the heart was monitored again for so long that counts, that is reported at once."""
+    alarms, rng = rules(**PATIENT), np.random.default_rng(5)
+    shapes = [np.convolve(rng.normal(size=320), np.hanning(37), "same") for _ in range(27)]
+    uneven = [120, 240, 126, 130, 230, 108, 250, 130, 100] * 3
+
+    alerts = fast(alarms, 1000, uneven, [shape.astype(np.float32) for shape in shapes])
+
+    [unmonitored] = [alert for alert in alerts if alert.kind == "unmonitored"]
+    since = alarms.state.changed_at
+    assert since >= unmonitored.sample
+    over = since + round(WATCHED_S * FS)
+    assert alarms.on_position(over) == []
+    assert [one[:2] for one in brief(alarms.on_position(over + 1))] == [("unmonitored", "off")]
+
+
+def test_silence_in_a_new_epoch_is_not_measured_by_the_positions_of_the_old_one() -> None:
+    """Positions start over: what was overdue far on in the old epoch is overdue early in this."""
+    alarms = rules()
+    for at in range(360, 36_000, 360):
+        beat(alarms, at)
+        assert alarms.on_position(at + 216) == []
+
+    alarms.begin_epoch(3, 0, 36_000)
+
+    assert brief(alarms.on_position(SILENCE + 1)) == [("asystole", "on", round(ASYSTOLE_S * FS))]

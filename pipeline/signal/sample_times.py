@@ -70,6 +70,12 @@ class SampleTimes:
         state = self.state
         return state.seconds.item(state.end - 1) if state.end > state.begin else None
 
+    @property
+    def span(self) -> int:
+        """How many samples lie between the first entry and the last; there must be one."""
+        state = self.state
+        return state.offsets.item(state.end - 1) - state.offsets.item(state.begin)
+
     def some(self, first: int, n: int) -> tuple[list[int], list[float]]:
         """Return the samples and the times of ``n`` entries, which there must be.
 

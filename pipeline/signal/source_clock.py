@@ -80,6 +80,10 @@ _MOST_STAMPS: Final = 1_800
 
 _OLD_APART_S: Final = 0.5
 
+_FIT_SHARE: Final = 0.01
+"""The line is drawn anew with so much more signal, of what it goes through: 6 s of ten minutes turn
+it by less than jitter does."""
+
 _OUTLIER: Final = 3.0
 """Times the median deviation beyond which a stamp is not used for the line."""
 
@@ -258,9 +262,10 @@ class SourceClock:
             firsts = np.diff(stamps.samples // (_OLD_APART_S * self._hz), prepend=-1.0) > 0
             stamps.keep(firsts | (stamps.samples >= sample - LINE_S * self._hz))
         self._rate_off = self._measured_rate_off()
-        # Once a second is often enough; the very first ones count at once.
+        # Once a second is often enough, at most; the very first ones count at once.
         fitted = self.state.line
-        if fitted is None or len(stamps) < 16 or sample - fitted[0] >= self._hz:
+        lasts = max(self._hz, _FIT_SHARE * stamps.span)
+        if fitted is None or len(stamps) < 16 or sample - fitted[0] >= lasts:
             self.state.line = self._fit()
 
     def _fit(self) -> tuple[int, float, float]:

@@ -217,6 +217,8 @@ class SignalAlarms:
         return self._on_fibrillation(change)
 
     def _compare_leads(self, position: int) -> list[Alert]:
+        if self.state.leads_fibrillation.check_at is None:
+            return []  # nearly always
         changes = self._waves.changes(position)
         return [alert for change in changes for alert in self._on_fibrillation(change)]
 

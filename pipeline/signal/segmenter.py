@@ -68,7 +68,6 @@ the detector is behind."""
 _EDGE: Final = 5
 """An R peak nearer to the end than this many samples is none: the signal was not seen to turn."""
 
-
 _NONE_USUAL: Final = np.empty((0, SHOWN_COLUMNS), dtype=np.int64)
 
 
@@ -232,7 +231,7 @@ class Segmenter:
         steps = [
             lead.advance(x[k], marks[k], work.leads[k], done, upto) for k, lead in enumerate(leads)
         ]
-        n, found, _, fibrillation, fast_rhythm = steps[0]
+        n, found, _, fibrillation, fast_rhythm, _ = steps[0]
         if not n:
             nothing = np.empty((len(x), 0), np.float32)
             return Segment(*self._no_beats, [], [], nothing, first)
@@ -265,7 +264,9 @@ class Segmenter:
             usual=_NONE_USUAL,
         )
         if several:
-            self._add_leads(segment, steps, found, were, work.states[:, :new])
+            if len(found) or any(were) or not all(step.quiet for step in steps):
+                self._add_leads(segment, steps, found, were, work.states[:, :new])
+            segment.usual = self._usual()
         elif fibrillation or fast_rhythm:
             self._add_rhythms(segment, steps, fast_rhythm)
         counters[DONE] = done + n
@@ -288,7 +289,6 @@ class Segmenter:
             [step.found for step in steps], [step.wrong for step in steps], were, states,
             segment.strip_first, int(self.state.counters[ORIGIN]), self._rate,
         )  # fmt: skip
-        segment.usual = self._usual()
 
     def _add_rhythms(
         self, segment: Segment, steps: list[LeadStep], fast: Sequence[FastChange]

@@ -104,6 +104,7 @@ class LeadWatch:
         ):
             raise SnapshotError("state of other leads than the stream has")
         self._fs_hz = fs_hz
+        self._kept = round(KEPT_S * fs_hz)
 
     def reset(self) -> None:
         """Forget everything: a new epoch begins."""
@@ -137,7 +138,7 @@ class LeadWatch:
 
     def forget_before(self, position: int) -> None:
         """Forget what happened so long before ``position`` that no rule asks for it."""
-        state, since = self.state, position - round(KEPT_S * self._fs_hz)
+        state, since = self.state, position - self._kept
         for events, now in ((state.changes, state.reasons), (state.rhythms, state.fibrillating)):
             while events and events[0][0] < since:
                 _, lead, value = events.pop(0)

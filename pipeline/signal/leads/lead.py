@@ -42,6 +42,8 @@ class LeadStep(NamedTuple):
     """Whether a sample is masked or the lead is in a state other than `quality.Reason.OK`."""
     fibrillation: Sequence[fibrillation.Change]
     fast_rhythm: Sequence[fast_rhythm.Change]
+    quiet: bool
+    """Whether all is well and there is nothing to list, as nearly always where chunks are short."""
 
 
 class Lead:
@@ -90,6 +92,7 @@ class Lead:
             fast_rhythm.changes_of(work.fast_changes[:fast_changed], work.fast_rows)
             if fast_changed
             else (),
+            not (found or wrong or changed or fast_changed),
         )
 
     def sampled(

@@ -75,6 +75,8 @@ def everything(parts: list[Segment], segmenter: Segmenter) -> dict[str, object]:
         "fibrillation": whole.fibrillation,
         "fast_rhythm": whole.fast_rhythm,
         "usual": whole.usual.tobytes(),
+        "lead_quality": sorted(whole.lead_quality),
+        "complexes": sorted(whole.complexes.tolist()),
         "memory": encode(0, state),
     }
 

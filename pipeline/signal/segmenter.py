@@ -264,7 +264,7 @@ class Segmenter:
             usual=_NONE_USUAL,
         )
         if several:
-            if len(found) or any(were) or not all(step.quiet for step in steps):
+            if len(found) or not all(step.quiet for step in steps):
                 self._add_leads(segment, steps, found, were, work.states[:, :new])
             segment.usual = self._usual()
         elif fibrillation or fast_rhythm:

@@ -43,7 +43,7 @@ class LeadStep(NamedTuple):
     fibrillation: Sequence[fibrillation.Change]
     fast_rhythm: Sequence[fast_rhythm.Change]
     quiet: bool
-    """Whether all is well and there is nothing to list, as nearly always where chunks are short."""
+    """Whether all is and was well, and there is nothing to list: nearly always in short chunks."""
 
 
 class Lead:

@@ -75,6 +75,24 @@ def test_one_electrode_off_is_named_and_the_watch_goes_on() -> None:
     assert ended.time_s == pytest.approx(36.0, abs=1.5)
 
 
+def test_electrode_that_goes_off_is_reported_with_its_sample() -> None:
+    """The beats go on in the other lead, and nothing else is due: no chunk of it passes unsaid."""
+    x, flags = patient()
+    off(x, flags, 1, 10.0, 35.0)
+    stream, chunk = Stream("s", FS, CONFIG, lambda: 0.0, leads=LEADS), 36
+    found = [
+        (alert.state, alert.sample // chunk, first // chunk)
+        for first in range(0, x.shape[1], chunk)
+        for alert in stream.take(
+            SampleBlock(first, x[:, first : first + chunk], flags[:, first : first + chunk])
+        ).alerts
+        if alert.kind == "lead_off"
+    ]
+
+    assert [state for state, _, _ in found] == ["on", "off"]
+    assert [its for _, its, _ in found] == [at for _, _, at in found]
+
+
 def test_electrode_that_is_off_when_samples_go_missing_is_not_said_to_be_back() -> None:
     """The alarm ends, for nothing is known of it, and begins again where it is seen to be off."""
     x, flags = patient()

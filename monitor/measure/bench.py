@@ -28,7 +28,7 @@ from monitor.inputs import data_folder
 from monitor.measure.bench_cluster import SharedFigures, measure_sharing
 from monitor.measure.bench_kernels import KernelFigures, measure_kernels, shortest_s
 from monitor.measure.bench_night import NightFigures, measure_night
-from monitor.measure.bench_scale import CASES, Case, ScaleFigures, measure_scale
+from monitor.measure.bench_scale import CASES, Case, ScaleFigures, measure_cases, scale_tables
 from monitor.measure.bench_screen import ScreenFigures, measure_screen
 from monitor.measure.bench_stream import StreamFigures, measure_stream
 from monitor.measure.bench_system import (
@@ -80,7 +80,14 @@ _MEANING: Final = (
     "**patients of one hub**: records as many streams from one source, in real time or, where no\n"
     "  chunk is named, at full speed; each is the bundled one from another moment on, so that no\n"
     "  beat and no alarm comes to all at once. Or as many synthetic devices of one process.\n"
-    "  Patients is how many the hub keeps up with, or their worth of signal; see docs/scale.md.",
+    "  Patients is how many the hub keeps up with, or their worth of signal; see docs/scale.md.\n"
+    "  Beat: from the arrival of its R sample at the hub to the report, the upper end of a bucket\n"
+    "  of the hub's histogram. Alert: from when the sample was due at which its rule was sure, by\n"
+    "  real time, to the alert at a subscriber in another process, so with all waits and, where\n"
+    "  it is about a beat, the window; only those that say 'on', as the others wait by their\n"
+    "  rules. Alerts is how many came meanwhile: of fewer than 100 there is no p99. When samples\n"
+    "  are due is known from what the hub answered in the warm-up. If it was behind each time,\n"
+    "  alerts came even later than is said.",
     "**cluster**: `monitor bench --cluster`: the bundled record as many streams at full speed,\n"
     "  in chunks of a second, through one worker and through two; processor time of each. Sources\n"
     "  and brokers, librdkafka's mock cluster, are not part of it. One worker's time over that of\n"
@@ -188,11 +195,12 @@ def bench_scale(cases: Sequence[Case], *, as_json: bool) -> None:
         cases: what to measure; empty for the usual ones.
         as_json: print JSON.
     """
-    result = ScaleResult(machine=provenance(), cases=_scale(cases or CASES))
+    result = ScaleResult(machine=provenance(), cases=measure_cases(cases or CASES))
     if as_json:
         print_json(result)
     else:
-        Console().print(terminal_table(_scale_table(result.cases)), f"{result.machine}.")
+        tables = map(terminal_table, scale_tables(result.cases))
+        Console().print(*tables, f"{result.machine}.")
 
 
 def bench_cluster(*, as_json: bool) -> None:
@@ -209,31 +217,6 @@ def bench_screen(data: Path | None, *, as_json: bool) -> None:
     """Measure dashboard, wall and report, and print the table (or JSON)."""
     result = ScreenResult(machine=provenance(), screen=_screen(), night=measure_night(_mitdb(data)))
     _print(result, as_json=as_json)
-
-
-def _scale(cases: Sequence[Case]) -> list[ScaleFigures]:
-    return [measure_scale(case) for case in cases]
-
-
-def _scale_table(figures: Sequence[ScaleFigures]) -> Table:
-    rows = [to_json(one) for one in figures]
-    return Table(
-        title="patients of one hub",
-        columns=(
-            "streams",
-            "source",
-            "chunk ms",
-            "patients",
-            "hub %",
-            "scorer %",
-            "source %",
-            "ms a patient and s",
-            "beat p50 ms",
-            "p99 ms",
-            "hub MB",
-        ),
-        rows=[tuple("" if v is None else str(v) for v in row.values()) for row in rows],
-    )
 
 
 def bench(data: Path | None, *, as_json: bool, json_file: Path | None, report: Path | None) -> None:
@@ -275,7 +258,7 @@ def _measure(data: Path | None) -> BenchResult:
         screen=_measured("screen", _screen),
         night=_measured("night", lambda: measure_night(_mitdb(data))),
         cluster=_measured("cluster", _cluster),
-        scale=_measured("scale", lambda: _scale(CASES)),
+        scale=_measured("scale", lambda: measure_cases(CASES)),
     )
 
 
@@ -373,5 +356,5 @@ def _table(result: Result) -> Table:
 def bench_sections(result: BenchResult) -> list[Section]:
     """Return the figures with their meaning."""
     written = f"Written by `make figures`. {result.machine}."
-    tables = _table(result), _scale_table(result.scale)
+    tables = _table(result), *scale_tables(result.scale)
     return [Section(title="Figures", level=1, blocks=[written, *tables, Bullets(_MEANING)])]

@@ -164,7 +164,7 @@ def figures_of(result: Mapping[str, Json]) -> dict[tuple[str, str], float]:
         elif isinstance(value, list):
             for case in value:
                 if isinstance(case, dict):
-                    found |= {(_case(case), name): n for name, n in _numbers(case, _CASE)}
+                    found |= {(case_name(case), name): n for name, n in _numbers(case, _CASE)}
     return found
 
 
@@ -297,8 +297,8 @@ def _numbers(
             yield words(name), value
 
 
-def _case(figures: Mapping[str, Json]) -> str:
-    """Return the name of a case: ``64 record 20 ms``, or ``50 record full speed``."""
+def case_name(figures: Mapping[str, Json]) -> str:
+    """Return the name of a case in JSON: ``64 record 20 ms``, or ``50 record full speed``."""
     chunk_ms = figures.get("chunk_ms")
     pace = "full speed" if chunk_ms is None else f"{chunk_ms:g} ms"
     return f"{figures.get('streams')} {figures.get('source', '')} {pace}"

@@ -87,7 +87,8 @@ _MEANING: Final = (
     "  it is about a beat, the window; only those that say 'on', as the others wait by their\n"
     "  rules. Alerts is how many came meanwhile: of fewer than 100 there is no p99. When samples\n"
     "  are due is known from what the hub answered in the warm-up. If it was behind each time,\n"
-    "  alerts came even later than is said.",
+    "  alerts came even later than is said. kB a stream: what one adds to the memory of the hub\n"
+    "  of one stream, in units of 1,024 bytes.",
     "**cluster**: `monitor bench --cluster`: the bundled record as many streams at full speed,\n"
     "  in chunks of a second, through one worker and through two; processor time of each. Sources\n"
     "  and brokers, librdkafka's mock cluster, are not part of it. One worker's time over that of\n"

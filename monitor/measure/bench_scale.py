@@ -15,7 +15,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -68,6 +68,9 @@ _ANSWER_S: Final = 10.0
 _FOR_P99: Final = 100
 """Of fewer alerts no 99th percentile is said: it would be the latest one."""
 
+_MANY: Final = 1000
+"""From so many streams on, what they add to the memory is said of one."""
+
 _RECORDS: Final = 40
 """Different records; of more streams, several have the same one, under other names."""
 
@@ -89,6 +92,7 @@ _LATENESS: Final = {
     "alert_p50_ms": "alert p50 ms",
     "alert_p99_ms": "p99 ms",
     "hub_mb": "hub MB",
+    "hub_kb_a_stream": "kB a stream",
 }
 """Columns by figure: one table of both is too wide for a terminal."""
 
@@ -122,6 +126,8 @@ class ScaleFigures:
     """From when the sample was due at which the rule was sure, to the alert at a subscriber."""
     alert_p99_ms: float | None
     """Also None where there are fewer than `_FOR_P99` alerts."""
+    hub_kb_a_stream: float | None = None
+    """What a stream adds to the memory of a hub of one, where that was measured as well."""
 
 
 class Schedule:
@@ -162,7 +168,18 @@ class Schedule:
 
 def measure_cases(cases: Sequence[Case]) -> list[ScaleFigures]:
     """Run the streams of each case, one case after the other."""
-    return [measure_scale(case) for case in cases]
+    return with_memory_a_stream([measure_scale(case) for case in cases])
+
+
+def with_memory_a_stream(figures: Sequence[ScaleFigures]) -> list[ScaleFigures]:
+    """Return figures with what a stream adds, where there are many and those of one stream."""
+    of_one = next((one.hub_mb for one in figures if one.streams == 1), None)
+    return [
+        replace(one, hub_kb_a_stream=round(1024 * (one.hub_mb - of_one) / (one.streams - 1), 1))
+        if one.streams >= _MANY and one.hub_mb is not None and of_one is not None
+        else one
+        for one in figures
+    ]
 
 
 def measure_scale(

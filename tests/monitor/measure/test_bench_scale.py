@@ -14,6 +14,7 @@ from monitor.measure.bench_scale import (
     lateness_ms,
     measure_scale,
     scale_tables,
+    with_memory_a_stream,
     write_records,
 )
 from pipeline.schema.public import Alert, Status
@@ -121,6 +122,16 @@ def test_only_what_is_present_is_timed_and_not_what_goes_by_the_clock() -> None:
     assert late_ms == pytest.approx([750.0, 250.0])
 
 
+def test_the_memory_of_a_stream_is_what_the_others_add_to_a_hub_of_one() -> None:
+    """Of a thousand streams and more, where a hub of one was measured in the same run."""
+    cases = [figures(1, 170.0), figures(250, 250.0), figures(1_001, 470.0), figures(2_000, None)]
+
+    of_a_stream = [one.hub_kb_a_stream for one in with_memory_a_stream(cases)]
+
+    assert of_a_stream == [None, None, 307.2, None]
+    assert with_memory_a_stream(cases[1:]) == cases[1:]
+
+
 def test_the_tables_have_a_row_for_each_case_and_nothing_where_there_is_no_figure() -> None:
     """A case at full speed has no alerts; one with few of them says how many."""
     load, lateness = scale_tables([figures(64, 192.5, 7), figures(50, 200.0)])
@@ -130,8 +141,8 @@ def test_the_tables_have_a_row_for_each_case_and_nothing_where_there_is_no_figur
         ("50", "record", "", "1", "1.5"),
     ]
     assert lateness.rows == [
-        ("64 record 20 ms", "500", "", "7", "", "", "192.5"),
-        ("50 record full speed", "500", "", "", "", "", "200"),
+        ("64 record 20 ms", "500", "", "7", "", "", "192.5", ""),
+        ("50 record full speed", "500", "", "", "", "", "200", ""),
     ]
     assert all(len(row) == len(load.columns) for row in load.rows)
     assert all(len(row) == len(lateness.columns) for row in lateness.rows)

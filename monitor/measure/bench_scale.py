@@ -47,8 +47,9 @@ class Case(NamedTuple):
 
 
 CASES: Final = (
-    Case(1, 20), Case(64, 20), Case(64, 20, devices=True), Case(250, 20), Case(1000, 20),
-    Case(250, 200), Case(1000, 200), Case(4000, 200), Case(50), Case(250),
+    Case(1, 20), Case(64, 20), Case(64, 20, devices=True), Case(250, 20),
+    Case(250, 20, devices=True), Case(1000, 20), Case(250, 200), Case(1000, 200), Case(4000, 200),
+    Case(50), Case(250),
 )  # fmt: skip
 
 _WARM_UP_S: Final = 15.0

@@ -14,6 +14,7 @@ const MOST_LISTED = 200;
 
 const at = (id) => document.getElementById(id);
 const cells = new Map(); // number of a patient -> Cell
+const listed = new Set(); // the alerts of the list, as they were sent
 let places = null; // the numbers in the order of the names; null once there are others
 const sound = new Sound();
 const still = matchMedia("(prefers-reduced-motion: reduce)"); // nothing flashes
@@ -194,6 +195,12 @@ function listAlerts(alerts, missed) {
   };
   if (missed) add(`${missed} alerts are not listed here`);
   for (const alert of alerts) {
+    // A new connection begins with alerts of the past. Their numbers alone do not tell: a new server
+    // counts anew.
+    const sent = JSON.stringify(alert);
+    if (listed.has(sent)) continue;
+    listed.add(sent);
+    if (listed.size > MOST_LISTED) listed.delete(listed.values().next().value);
     const time = alert.utc ? new Date(alert.utc).toLocaleTimeString("en-GB") : "";
     const state = { off: "ended", ack: "acknowledged", latched: "over" }[alert.state] ?? "";
     const unrecorded = alert.recorded ? "" : "  NOT RECORDED";

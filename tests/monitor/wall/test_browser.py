@@ -129,6 +129,12 @@ def alarmed(page: Any, name: str) -> None:
     until(page, f"document.getElementById('alarm').textContent.includes('{name}')")
 
 
+def listed(page: Any) -> list[str]:
+    """Return the patients in the list of alerts, the newest first."""
+    lines = page.locator("#alerts li").all_text_contents()
+    return [word for line in lines for word in line.split() if word.startswith("bed-")]
+
+
 def picture(page: Any, name: str) -> str:
     """Return the strip of a patient as a picture."""
     cell = page.locator(".cell", has_text=name)
@@ -256,6 +262,44 @@ def test_a_new_server_shows_no_patient_under_the_name_of_another(browser: Any) -
         page.wait_for_selector("body[data-view=strips]")
         until(page, "document.querySelectorAll('.cell .trace canvas').length === 2")
         assert not page.evaluate("document.contains(window.old)")
+
+
+def test_a_page_that_connects_again_lists_each_alert_once(browser: Any) -> None:
+    """A new connection is told the last alerts, which the page has; two that look alike stay two."""
+    with (
+        Ward("bed-1", "bed-2", "bed-3") as ward,
+        running_wall(ward.endpoint) as url,
+        Proxy(int(url.rpartition(":")[2])) as proxy,
+        shown(browser, f"http://127.0.0.1:{proxy.port}") as page,
+    ):
+        until(page, "document.querySelectorAll('.cell').length === 3")
+        for name in ("bed-1", "bed-2", "bed-1"):
+            ward.raise_alarm(alarm(name))
+        until(page, "document.querySelectorAll('#alerts li').length === 3")
+        with page.expect_websocket(timeout=PATIENCE_MS):
+            proxy.cut()
+        ward.raise_alarm(alarm("bed-3"))
+        until(page, "document.getElementById('alerts').textContent.includes('bed-3')")
+        assert listed(page) == ["bed-3", "bed-1", "bed-2", "bed-1"]
+
+
+def test_alerts_of_a_new_server_are_listed_although_it_counts_anew(browser: Any) -> None:
+    """Its first alert has the number of one that is listed, and is another."""
+    with (
+        Ward("bed-1") as one,
+        Ward("bed-2") as other,
+        running_wall(one.endpoint) as url,
+        running_wall(other.endpoint) as new,
+        Proxy(int(url.rpartition(":")[2])) as proxy,
+        shown(browser, f"http://127.0.0.1:{proxy.port}") as page,
+    ):
+        for ward, name in ((one, "bed-1"), (other, "bed-2")):
+            until(page, f"document.getElementById('grid').textContent.includes('{name}')")
+            ward.raise_alarm(alarm(name))
+            until(page, f"document.getElementById('alerts').textContent.includes('{name}')")
+            proxy.to_port = int(new.rpartition(":")[2])
+            proxy.cut()
+        assert listed(page) == ["bed-2", "bed-1"]
 
 
 def test_names_stay_text_and_no_patient_in_alarm_is_hidden(browser: Any) -> None:

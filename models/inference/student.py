@@ -81,7 +81,7 @@ class StudentScorer:
             try:
                 from models.inference.torch_student import TorchStudent
             except ModuleNotFoundError:
-                raise ConfigError(f"--device {self.device}: {_WITHOUT_TORCH}") from None
+                raise ConfigError(f"device {self.device!r}: {_WITHOUT_TORCH}") from None
             self._reconstruct = TorchStudent(artifact, self.device)
 
     @classmethod

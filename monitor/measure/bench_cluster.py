@@ -132,7 +132,7 @@ class _Child:
         return resident_mib(self._process.pid)
 
     def end(self) -> None:
-        """End it."""
+        """Stop the process, and wait until it is gone; what it has left to say is not read."""
         self._process.terminate()
         self._process.wait()
         self._stdout.close()

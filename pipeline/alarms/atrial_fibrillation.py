@@ -327,7 +327,10 @@ class AtrialRhythm:
         return known[leads.lead], self._measures[leads.lead]
 
     def settled_to(self, position: int) -> int:
-        """See `AtrialState.settled_to`."""
+        """Return the sample before which no turn of the rhythm will be dated any more.
+
+        Every beat before ``position`` was taken in.
+        """
         return self.state.settled_to(position, self._dated_back)
 
     @property

@@ -44,32 +44,32 @@ class Topics:
 
     @property
     def chunks(self) -> str:
-        """Of what sources send."""
+        """Topic of what sources send: ``PREFIX.chunks``."""
         return f"{self.prefix}.chunks"
 
     @property
     def alerts(self) -> str:
-        """Of alerts."""
+        """Topic of alerts: ``PREFIX.alerts``."""
         return f"{self.prefix}.alerts"
 
     @property
     def answers(self) -> str:
-        """Of answers to sources."""
+        """Topic of answers to sources and operators: ``PREFIX.answers``."""
         return f"{self.prefix}.answers"
 
     @property
     def snapshots(self) -> str:
-        """Of states."""
+        """Topic of the states of partitions: ``PREFIX.snapshots``."""
         return f"{self.prefix}.snapshots"
 
     @property
     def live(self) -> str:
-        """Of what screens show."""
+        """Topic of what screens show: ``PREFIX.live``."""
         return f"{self.prefix}.live"
 
     @property
     def group(self) -> str:
-        """The consumer group of the workers."""
+        """Consumer group of the workers: ``PREFIX.workers``."""
         return f"{self.prefix}.workers"
 
     def settings(self) -> dict[str, dict[str, str]]:

@@ -265,7 +265,7 @@ def test_a_new_server_shows_no_patient_under_the_name_of_another(browser: Any) -
 
 
 def test_a_page_that_connects_again_lists_each_alert_once(browser: Any) -> None:
-    """A new connection is told the last alerts, which the page has; two that look alike stay two."""
+    """A new connection is told of past alerts, which the page has; two that look alike stay two."""
     with (
         Ward("bed-1", "bed-2", "bed-3") as ward,
         running_wall(ward.endpoint) as url,

@@ -1,5 +1,6 @@
-"""Which of the active alarms comes first, wherever they are shown. Pure."""
+"""Which of the active alarms, and of the streams, comes first, wherever they are shown. Pure."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,6 +13,7 @@ STATES: Final = ("latched", "ack", "on")
 """Of an active alarm, the least urgent first."""
 
 Urgency = tuple[int, bool, int]
+NameOrder = tuple[tuple[object, ...], str]
 
 
 def urgency(alert: Alert) -> Urgency:
@@ -40,3 +42,12 @@ def streams_in_order(active: Iterable[tuple[Alert, float]]) -> list[str]:
         found = urgency(alert), -at
         worst[alert.stream] = max(worst.get(alert.stream, found), found)
     return sorted(worst, key=lambda name: worst[name], reverse=True)
+
+
+def name_order(name: str) -> NameOrder:
+    """Return by what streams are sorted by name: bed-2, Bed-3, bed-10; numbers by their value."""
+    parts: list[object] = re.split(r"([0-9]+)", name.casefold())
+    for i in range(1, len(parts), 2):  # the digits between the texts; of any length
+        digits = str(parts[i]).lstrip("0")
+        parts[i] = (len(digits), digits)
+    return tuple(parts), name

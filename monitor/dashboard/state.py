@@ -21,7 +21,7 @@ from monitor.dashboard.episodes import (
     key_of,
 )
 from monitor.dashboard.stream_signal import StreamSignal
-from monitor.urgency import RANK, streams_in_order, urgency
+from monitor.urgency import RANK, NameOrder, name_order, streams_in_order, urgency
 from pipeline.constants import WINDOW_SAMPLES
 from pipeline.schema.public import (
     Alert,
@@ -79,6 +79,12 @@ class StreamState:
     """The last `MAX_BEATS` by (epoch, sample), in order of arrival."""
     window: WindowView | None = None
     """Window of the last anomalous beat; both lists are checked to hold 320 finite numbers."""
+    order: NameOrder = field(init=False)
+    """Its place among others; found once, for it is asked for with each picture."""
+
+    def __post_init__(self) -> None:
+        """Find the place."""
+        self.order = name_order(self.name)
 
     def data_age_s(self, now: float) -> float | None:
         """Return the age of the newest data at ``now``; None before there is any."""
@@ -195,10 +201,11 @@ class DashboardState:
         return next(iter(self.streams.values()), None)
 
     def worst_first(self) -> list[StreamState]:
-        """Return the streams, those with the most urgent alarms first, then as they came."""
+        """Return the streams, those with the most urgent alarms first, then by their names."""
         alarmed = [self.streams[name] for name in self._alarmed() if name in self.streams]
         first = {one.name for one in alarmed}
-        return alarmed + [one for one in self.streams.values() if one.name not in first]
+        calm = [one for one in self.streams.values() if one.name not in first]
+        return alarmed + sorted(calm, key=lambda one: one.order)
 
     def ranks(self) -> dict[str, int]:
         """Return the rank of the worst alarm of each stream that has one."""

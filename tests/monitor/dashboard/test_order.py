@@ -9,7 +9,7 @@ from monitor.dashboard.alarms import banner
 from monitor.dashboard.screen import patients_of
 from monitor.dashboard.state import DashboardState
 from monitor.dashboard.view import View
-from monitor.urgency import streams_in_order, urgency
+from monitor.urgency import name_order, streams_in_order, urgency
 from pipeline.schema.public import Alert, Status
 
 NAMES = ("a-bed", "b-bed", "c-bed", "d-bed")
@@ -75,3 +75,28 @@ def test_of_equally_urgent_ones_the_first_has_waited_longest() -> None:
 
     assert streams_in_order([(on[0], 3.0), (on[1], 1.0), (on[2], 2.0)]) == ["b", "c", "a"]
     assert streams_in_order([(on[0], 3.0), (ack, 1.0), (on[2], 2.0)]) == ["c", "a", "b"]
+
+
+def test_patients_without_alarms_are_in_the_order_of_their_names() -> None:
+    """Whichever was heard of first: a place is the same on all screens, and after a restart."""
+    names = ["bed-10", "bed-2", "icu", "bed-1", "Bed-3", "bed-007"]
+    for heard_of in (names, names[::-1]):
+        dashboard = DashboardState(0.0)
+        for name in heard_of:
+            status = Status(stream=name, state="normal", fs_hz=1.0, sample=0, time_s=0.0)
+            dashboard.receive(status, 0.0)
+        shown = list(patients_of(dashboard, View(), (160, 50), 0.0).names)
+        assert shown == ["bed-1", "bed-2", "Bed-3", "bed-007", "bed-10", "icu"]
+
+        dashboard.receive(alert("icu", "low", "technical", "on"), 1.0)
+        shown = list(patients_of(dashboard, View(), (160, 50), 1.0).names)
+        assert shown == ["icu", "bed-1", "bed-2", "Bed-3", "bed-007", "bed-10"]
+
+
+@given(st.lists(st.text(max_size=20)))
+def test_any_names_have_one_order(texts: list[str]) -> None:
+    """Whatever they contain, and however many digits."""
+    names = list({*texts, "9" * 5_000, "٣", "²", "1a", "a1", "A1", "a01"})
+    in_order = sorted(names, key=name_order)
+    names.reverse()
+    assert sorted(names, key=name_order) == in_order

@@ -23,11 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.inference.student import SCORED_TICKS, SMOOTHING_TICKS, STUDENT_LATENT, STUDENT_WIDTH
-from models.nets.beatgan import STAGES, Autoencoder, Encoder
-from pipeline.constants import WINDOW_SAMPLES
-
-ATTENTION_SAMPLES: Final = sum(WINDOW_SAMPLES >> stage for stage in range(1, STAGES + 1))
-"""160 + 80 + 40 + 20 + 10: an attention map has one value for each sample of its stage."""
+from models.nets.beatgan import Autoencoder, Encoder
 
 _TABLE_BATCH: Final = 256
 

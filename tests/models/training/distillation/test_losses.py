@@ -8,7 +8,6 @@ import torch
 
 from models.nets.beatgan import Autoencoder, initialise
 from models.training.distillation.losses import (
-    ATTENTION_SAMPLES,
     attention,
     attention_loss,
     kd_loss,
@@ -161,7 +160,7 @@ def test_teacher_is_asked_in_evaluation_mode_for_every_beat() -> None:
 
     assert table.scores.dtype == torch.float32
     assert table.attention.dtype == torch.float16
-    assert table.attention.shape == (300, ATTENTION_SAMPLES)
+    assert table.attention.shape == (300, 160 + 80 + 40 + 20 + 10)
     for name, tensor in teacher.named_buffers():
         assert torch.equal(tensor, before[name]), name
     for row in (0, 299):

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.constants import SAMPLING_RATE_HZ, SAMPLING_RATE_LIMITS_HZ
+from pipeline.constants import SAMPLING_RATE_HZ
 from pipeline.signal.kernels.windows import nearest_inputs
 
 QRS_BAND_HZ: Final = (8.0, 20.0)
@@ -22,9 +22,6 @@ QRS_BAND_HZ: Final = (8.0, 20.0)
 
 RESAMPLING_DELAY_S: Final = 0.02
 """Half the length of the resampling filter: the input it must see beyond an output sample."""
-
-MOST_HALF: Final = int(RESAMPLING_DELAY_S * SAMPLING_RATE_LIMITS_HZ[1])
-"""The same in input samples, at the highest rate."""
 
 _SHORTEST_HALF: Final = 3
 """Input samples on each side below which interpolation would be poor: rates under 150 Hz wait

@@ -5,14 +5,17 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
-from pipeline.constants import SAMPLING_RATE_HZ
+from pipeline.constants import SAMPLING_RATE_HZ, SAMPLING_RATE_LIMITS_HZ
 from pipeline.schema.state import encode
-from pipeline.signal.filters import MOST_HALF
+from pipeline.signal.filters import resampling
 from pipeline.signal.kernels import candidates
 from pipeline.signal.kernels.leads.memory import RECENT, SHORTEST_RR, lay_out_work, work_size
 from pipeline.signal.leads.lead_state import DETECTOR, TAIL_SAMPLES, LeadState
 from pipeline.signal.samples import SampleBlock
 from pipeline.signal.segmenter import Segmenter
+
+MOST_HALF = resampling(SAMPLING_RATE_LIMITS_HZ[1]).half
+"""The inputs that a resampler waits for, at the highest rate."""
 
 
 @pytest.mark.parametrize("half", [0, 3, 5, MOST_HALF])

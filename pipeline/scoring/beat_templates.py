@@ -29,7 +29,6 @@ from pipeline.signal.kernels.scoring import live, templates
 from pipeline.signal.kernels.scoring import shape as kernel
 
 MAX_TEMPLATES: Final = templates.MAX_TEMPLATES
-COMPARED: Final = slice(templates.COMPARED_FROM, templates.COMPARED_TO)
 SAME_SHAPE: Final = templates.SAME_SHAPE
 FORGETTING: Final = templates.FORGETTING
 TEMPLATE_STEP: Final = templates.TEMPLATE_STEP
@@ -120,27 +119,6 @@ class BeatTemplates:
         apart = room.apart
         in_qrs = apart[QRS]
         return float(apart.dot(apart)) / WINDOW_SAMPLES, float(in_qrs.dot(in_qrs)) / in_qrs.size
-
-    def distances(self, window: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return how far float32[320] lies from each template, float64[templates]."""
-        state, distances = self.state, np.zeros(MAX_TEMPLATES)
-        templates.measure_distances(window, state.templates, state.known, distances)
-        return distances[: state.known]
-
-    def usual(self) -> list[int]:
-        """Return the indices of the usual templates, 1 to 8; there must have been a beat."""
-        usual = np.zeros(MAX_TEMPLATES, dtype=np.bool_)
-        templates.find_usual(self.state.numbers, self.state.known, usual)
-        return [int(t) for t in np.flatnonzero(usual)]
-
-    def template(self, index: int) -> NDArray[np.float32]:
-        """Return one template, float32[320]."""
-        template: NDArray[np.float32] = self.state.templates[index]
-        return template
-
-    def prematurity(self, index: int) -> float:
-        """Return how early the beats of a template come on average."""
-        return float(self.state.numbers[templates.EARLY, index])
 
     def add(self, window: NDArray[np.float32], early: float, error: float, *, usual: bool) -> None:
         """Remember a beat.

@@ -78,8 +78,6 @@ WEIGHTS: Final = {
 the curve, average precision, and sensitivity to V at twelve false alerts an hour."""
 
 COMPONENTS: Final = tuple(WEIGHTS)
-UNIVERSAL: Final = ("model", "early", "late")
-"""Those that are known from the first beats on."""
 
 CLASS_WEIGHT: Final = kernel.CLASS_WEIGHT
 CLASS_LIMIT: Final = kernel.CLASS_LIMIT

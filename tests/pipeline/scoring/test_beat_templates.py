@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from pipeline.errors import SnapshotError
 from pipeline.scoring.beat_templates import (
-    COMPARED,
     FORGETTING,
     MAX_TEMPLATES,
     SAME_SHAPE,
@@ -19,6 +18,8 @@ from pipeline.signal.kernels.scoring import templates as kernel
 
 SHAPES = np.random.default_rng(0).uniform(-1, 1, (12, 320)).astype(np.float32)
 """Far apart: any two differ by more than SAME_SHAPE."""
+
+COMPARED = slice(kernel.COMPARED_FROM, kernel.COMPARED_TO)
 
 
 def add(
@@ -38,12 +39,14 @@ def add_all(shapes: list[tuple[int, float]]) -> BeatTemplates:
 
 def shape_of(templates: BeatTemplates, index: int) -> int:
     """Return which of SHAPES a template has."""
-    return int(np.square(SHAPES - templates.template(index)).mean(axis=1).argmin())
+    return int(np.square(SHAPES - templates.state.templates[index]).mean(axis=1).argmin())
 
 
 def usual_shapes(templates: BeatTemplates) -> set[int]:
     """Return which of SHAPES are usual."""
-    return {shape_of(templates, int(index)) for index in templates.usual()}
+    usual = np.zeros(MAX_TEMPLATES, dtype=np.bool_)
+    kernel.find_usual(templates.state.numbers, templates.state.known, usual)
+    return {shape_of(templates, int(index)) for index in np.flatnonzero(usual)}
 
 
 def test_two_normal_shapes_are_both_usual() -> None:
@@ -74,12 +77,13 @@ def test_a_shape_that_the_student_cannot_follow_is_not_usual() -> None:
 def test_unusual_beats_do_not_move_a_usual_template() -> None:
     """A template learns only from beats that may teach it; other templates learn always."""
     templates = add_all([(0, 0.0)] * 30)
-    before = templates.template(0).copy()
+    template = templates.state.templates[0]
+    before = template.copy()
     add(templates, SHAPES[0] + np.float32(0.1), 0.4, usual=False)
 
-    np.testing.assert_array_equal(templates.template(0), before)
+    np.testing.assert_array_equal(template, before)
     add(templates, SHAPES[0] + np.float32(0.1), 0.0, usual=True)
-    assert not np.array_equal(templates.template(0), before)
+    assert not np.array_equal(template, before)
 
 
 def slow_templates(beats: list[tuple[int, float]]) -> dict[int, tuple[float, float, float]]:
@@ -111,26 +115,26 @@ def test_templates_are_those_of_a_slow_reference(beats: list[tuple[int, float]])
         add(templates, SHAPES[shape] + np.float32(offset), offset, usual=True)
     expected = slow_templates(beats)
 
-    size = len(templates.distances(SHAPES[0]))
-    found = {shape_of(templates, index): index for index in range(size)}
+    state = templates.state
+    found = {shape_of(templates, index): index for index in range(state.known)}
     assert set(found) == set(expected)
     for shape, (_, early, offset) in expected.items():
         index = found[shape]
-        assert abs(templates.prematurity(index) - early) < 1e-9
-        np.testing.assert_allclose(
-            templates.template(index), SHAPES[shape] + np.float32(offset), atol=1e-5
-        )
+        assert abs(state.numbers[kernel.EARLY, index] - early) < 1e-9
+        moved = SHAPES[shape] + np.float32(offset)
+        np.testing.assert_allclose(state.templates[index], moved, atol=1e-5)
 
 
 @given(st.integers(0, 11))
 def test_distance_is_over_the_compared_ticks(shape: int) -> None:
     """What differs outside of P wave and QRS does not make a new template."""
-    templates = add_all([(shape, 0.0)])
+    state, distances = add_all([(shape, 0.0)]).state, np.full(MAX_TEMPLATES, np.nan)
     window = SHAPES[shape].copy()
     window[COMPARED.stop :] = 0.0
     window[: COMPARED.start] = 0.0
 
-    assert templates.distances(window) == [0.0]
+    assert kernel.measure_distances(window, state.templates, state.known, distances) == 0
+    assert distances[0] == 0.0
     apart = np.sqrt(np.square(SHAPES[(shape + 1) % 12] - SHAPES[shape])[COMPARED].mean())
     assert apart > SAME_SHAPE
 
@@ -142,7 +146,7 @@ def test_distance_is_over_the_compared_ticks(shape: int) -> None:
 def test_state_with_impossible_numbers_is_refused(row: str, value: float) -> None:
     """Without it no template is the commonest, and the next beat ended the hub."""
     state = add_all([(0, 0.0), (1, 0.0)]).state
-    assert BeatTemplates(state).usual()
+    assert usual_shapes(BeatTemplates(state)) == {0, 1}
     state.numbers[getattr(kernel, row), 0] = value
     with pytest.raises(SnapshotError):
         BeatTemplates(state)

@@ -16,7 +16,6 @@ from pipeline.scoring.live_score import (
     COMPONENTS,
     LEARNING_BEATS,
     LIMITS,
-    UNIVERSAL,
     WEIGHTS,
     LiveScoreConfig,
     LiveScoreState,
@@ -286,7 +285,7 @@ def test_the_class_contributes_its_log_odds(one: float, other: float) -> None:
 
 
 def test_the_first_beats_are_scored_without_the_patient() -> None:
-    """While learning only the universal components count, against a threshold of its own."""
+    """While learning only what is known without one counts, against a threshold of its own."""
     live = LiveScore(CONFIG)
     rng = np.random.default_rng(9)
     live.score(normal(rng), 0.8, 0.03)
@@ -294,7 +293,7 @@ def test_the_first_beats_are_scored_without_the_patient() -> None:
 
     assert verdict.learning
     assert verdict.threshold == CONFIG.learning_threshold
-    assert set(verdict.contributions) == {*UNIVERSAL, "class"}
+    assert set(verdict.contributions) == {"model", "early", "late", "class"}
     assert verdict.anomalous
 
 

@@ -124,17 +124,18 @@ async def _serve(websocket: WebSocket, wall: Wall) -> None:
     if viewer is None:
         await websocket.close(AGAIN_LATER, "too many viewers")
         return
-    both = [
+    tasks: list[asyncio.Task[Any]] = [
         asyncio.create_task(_send(websocket, viewer, wall)),
         asyncio.create_task(_answers(websocket, viewer, wall)),
+        asyncio.create_task(viewer.replaced.wait()),
     ]
     try:
-        ended, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         wall.close(viewer)
-        for one in both:
+        for one in tasks:
             one.cancel()
-        await asyncio.gather(*both, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
     for one in ended:
         if (error := one.exception()) is not None:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it has gone
@@ -174,7 +175,7 @@ def _take(text: str, viewer: Viewer, wall: Wall) -> bool:
         return False
     match message:
         case {"got": int(pulse)}:
-            viewer.answer(pulse)
+            viewer.answer(pulse, time.monotonic())
             return True
         case {"show": [*numbers], "leads": "in use" | "all" as leads} if len(numbers) <= MOST_SHOWN:
             if all(type(number) is int for number in numbers):

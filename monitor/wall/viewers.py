@@ -26,6 +26,10 @@ UNANSWERED: Final = 4
 """A viewer that has not answered this number of pulses is behind, and is sent no signal: a full
 buffer on the way would delay the alarms behind it."""
 
+GONE_S: Final = 5.0
+"""A viewer that has answered no pulse for so long gives its place to a new one where there is no
+other: its page gives up such a connection itself, a second later, and may be that new one."""
+
 SIGNAL_S: Final = 2.0
 """Signal kept for a viewer that is behind."""
 
@@ -43,6 +47,10 @@ class Viewer:
         self._state = state
         self.changed = asyncio.Event()
         """Set when there is something to send."""
+        self.replaced = asyncio.Event()
+        """Set when its place is another one's: it is sent nothing more."""
+        self.answered_at = now
+        """When it answered a pulse for the last time; at first, when it came."""
         self._shown: frozenset[int] = frozenset()
         self._all_leads = False
         self._patients: dict[int, Patient] = {one.number: one for one in state.patients.values()}
@@ -63,10 +71,10 @@ class Viewer:
         for one in self._state.patients.values() if all_leads else ():
             self.add_minute(one)
 
-    def answer(self, pulse: int) -> None:
+    def answer(self, pulse: int, now: float) -> None:
         """Take note that the viewer has a pulse, and with it all that was sent before."""
         if self._answered < pulse <= self._pulse:
-            self._answered = pulse
+            self._answered, self.answered_at = pulse, now
 
     @property
     def behind(self) -> bool:
@@ -143,9 +151,16 @@ class Wall:
         """Whether any viewer shows signal; other threads may read this."""
 
     def open(self, now: float) -> Viewer | None:
-        """Return a new viewer; None if there are `MAX_VIEWERS`."""
+        """Return a new viewer; None if there are `MAX_VIEWERS`, none of whom has been silent.
+
+        Else the one that has been silent for longest, `GONE_S` at least, gives up its place.
+        """
         if len(self.viewers) >= MAX_VIEWERS:
-            return None
+            silent = min(self.viewers, key=lambda one: one.answered_at)
+            if now - silent.answered_at < GONE_S:
+                return None
+            silent.replaced.set()
+            self.close(silent)
         viewer = Viewer(self.state, now)
         self.viewers.add(viewer)
         return viewer

@@ -277,6 +277,28 @@ def test_one_viewer_too_many_is_told_so(url: str, monkeypatch: pytest.MonkeyPatc
         receive(first, is_kind("pulse"))
 
 
+def test_a_silent_viewer_is_disconnected_for_a_new_one(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page whose connection died on the way comes back while the server still has the old one."""
+    monkeypatch.setattr(viewers, "MAX_VIEWERS", 1)
+    monkeypatch.setattr(viewers, "GONE_S", 0.0)
+    with live(url) as gone:
+        receive(gone, is_kind("patients"))
+        with live(url) as back:
+            receive(back, is_kind("pulse"))
+            with pytest.raises(ConnectionClosed):
+                receive(gone, lambda _: False)
+            receive(back, is_kind("pulse"))
+
+
+def test_a_page_gives_up_a_connection_once_another_may_take_its_place() -> None:
+    """Or it would be refused, and wait."""
+    script = Path(viewers.__file__).parent / "page" / "connection.js"
+    (seconds,) = re.findall(r"GIVE_UP_S = (\d+);", script.read_text())
+    assert viewers.GONE_S < int(seconds) < 2 * viewers.GONE_S
+
+
 def test_a_slow_viewer_slows_nobody() -> None:
     """One that reads nothing: the other has its signal and alarms in time."""
     names = [f"bed-{n}" for n in range(16)]

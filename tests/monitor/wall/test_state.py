@@ -217,7 +217,7 @@ def test_a_viewer_that_is_behind_misses_signal_and_no_alarm() -> None:
     texts = {one["kind"]: one for one in (json.loads(text) for text in held)}
     assert [one["state"] for one in texts["alerts"]["alerts"]] == ["on", "off"]
     assert len(texts["patients"]["patients"]) == 1
-    viewer.answer(UNANSWERED)
+    viewer.answer(UNANSWERED, 20.0)
     (signal,) = [one for one in viewer.due(20.0, 20.0) if isinstance(one, bytes)]
     assert len(signal) <= 16 + (SIGNAL_S * 10 + 1) * (24 + 2 * 36)
 
@@ -265,6 +265,30 @@ def test_there_is_a_most_of_viewers() -> None:
     assert opened[0] is not None
     wall.close(opened[0])
     assert wall.open(0.0) is not None
+
+
+def test_a_viewer_that_has_gone_gives_its_place_to_a_new_one() -> None:
+    """The one that has been silent for longest: whose connection died comes back as a new one."""
+    wall = Wall(0.0)
+    opened = [one for _ in range(viewers.MAX_VIEWERS) if (one := wall.open(0.0)) is not None]
+    gone, going, *others = opened
+    for viewer in opened:
+        viewer.due(0.0, 0.0)
+    gone.answer(1, 0.5)
+    gone.answer(1, 3.0)  # no news
+    going.answer(1, 1.0)
+    for viewer in others:
+        viewer.answer(1, 4.0)
+    wall.ask(gone, [1], all_leads=False)
+    assert wall.open(0.4 + viewers.GONE_S) is None
+    assert wall.open(0.5 + viewers.GONE_S) is not None
+    assert gone.replaced.is_set()
+    assert gone not in wall.viewers
+    assert not wall.signal_wanted
+    assert wall.open(0.9 + viewers.GONE_S) is None
+    assert wall.open(1.0 + viewers.GONE_S) is not None
+    assert [one for one in opened if one.replaced.is_set()] == [gone, going]
+    assert len(wall.viewers) == viewers.MAX_VIEWERS
 
 
 # --- the last hours ---------------------------------------------------------------------------

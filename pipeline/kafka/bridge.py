@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, Self
 
+from msgspec.structs import replace
+
 from pipeline.errors import ConfigError, LogError, WireError
 from pipeline.hub.catchup import CatchUp
 from pipeline.hub.control import Control
@@ -256,6 +258,7 @@ class Bridge:
             self._skipped.add(message.partition(), message.offset(), error)
             return
         if isinstance(content, Status):
+            content = self._with_pause(content, now)
             self._statuses[stream] = (content, now)
         if fnmatchcase(stream, self._config.pattern):
             self._publish(topic.decode("ascii"), content)
@@ -334,12 +337,16 @@ class Bridge:
         if waiting:
             raise LogError("the brokers take nothing now: try again")
 
+    def _with_pause(self, status: Status, now: float) -> Status:
+        """Return a status with the pause of the sound, which workers do not know."""
+        return replace(status, silenced_s=self._control.silenced_s(now))
+
     def _state(self) -> tuple[SystemReport, list[Status]]:
         now = time.monotonic()
         self._statuses = {
             name: (one, at) for name, (one, at) in self._statuses.items() if now - at < _STALE_S
         }
-        statuses = [one for one, _ in self._statuses.values()]
+        statuses = [self._with_pause(one, now) for one, _ in self._statuses.values()]
         return self._report(statuses, now), statuses
 
     def _report(self, statuses: Sequence[Status], now: float) -> SystemReport:

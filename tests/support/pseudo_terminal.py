@@ -97,6 +97,10 @@ class PseudoTerminal:
         with contextlib.suppress(OSError):  # the other end is closed
             self._cells.write(os.read(self._master, 1 << 16))
 
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._master, keys.encode())
+
     @property
     def screen(self) -> str:
         """Return the text on the screen, line by line."""

@@ -47,7 +47,8 @@ def set_limits(
     elif reply.alerts:
         sys.stdout.write(f"{safe_text(stream)}: {safe_text(reply.alerts[0].reason, 300)}\n")
     else:
-        sys.stdout.write(f"{safe_text(stream)}: written to the cluster; an alert says the rest\n")
+        rest = "written to the cluster; refused unless an alert limits_changed comes"
+        sys.stdout.write(f"{safe_text(stream)}: {rest}\n")
 
 
 def _print_limits(endpoint: str, stream: str, *, as_json: bool, keys: ClientKeys | None) -> None:

@@ -242,7 +242,7 @@ class Dashboard(App[None], inherit_bindings=False):
         elif isinstance(request, Limits):
             if self.view.limits is not None and self.view.limits.stream == request.stream:
                 self.view = replace(self.view, limits=None)
-            rest = "written to the cluster; an alert says the rest"
+            rest = "written to the cluster; refused unless an alert limits_changed comes"
             self._say(f"{request.stream}: {reply.alerts[0].reason if reply.alerts else rest}")
         else:
             kinds = {alert.kind.replace("_", " ") for alert in reply.alerts}

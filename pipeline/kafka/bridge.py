@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, Self
 
-from msgspec.structs import replace
-
 from pipeline.errors import ConfigError, LogError, WireError
 from pipeline.hub.catchup import CatchUp
 from pipeline.hub.control import Control
@@ -44,6 +42,7 @@ from pipeline.schema.public import (
     SystemReport,
     decode_public,
     encode_json,
+    silenced,
 )
 from pipeline.stream.streams import MAX_STREAMS
 from pipeline.transport.access_list import ALERTS, CONTROL, REPLAY
@@ -339,7 +338,7 @@ class Bridge:
 
     def _with_pause(self, status: Status, now: float) -> Status:
         """Return a status with the pause of the sound, which workers do not know."""
-        return replace(status, silenced_s=self._control.silenced_s(now))
+        return silenced(status, self._control.silenced_s(now))
 
     def _state(self) -> tuple[SystemReport, list[Status]]:
         now = time.monotonic()

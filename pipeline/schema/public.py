@@ -294,6 +294,11 @@ _alert_decoder = msgspec.json.Decoder(Alert)
 _strip_decoder = msgspec.json.Decoder(SignalStrip)
 
 
+def silenced(status: Status, seconds: float) -> Status:
+    """Return a status with an audio pause of so many ``seconds``."""
+    return msgspec.structs.replace(status, silenced_s=seconds)
+
+
 def encode_json(message: msgspec.Struct | Gap | LogReplaced | dict[str, Any]) -> bytes:
     """Return ``message`` as one JSON object in UTF-8, without a newline.
 

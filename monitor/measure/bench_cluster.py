@@ -61,8 +61,9 @@ class ClusterFigures:
     chunk_bytes: float
     """For a second of a stream on the topic of chunks, before the broker's own frame."""
     alert_bytes: float
-    """For an alert on the topic of alerts."""
+    """Of the alerts of a second of a stream, on the topic of alerts."""
     alerts_an_hour: float
+    """Of a stream."""
     bridge_alerts_s: float
     """Alerts a second that the log of a bridge takes, a thousand in a transaction."""
     snapshot_bytes: float

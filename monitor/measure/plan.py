@@ -8,7 +8,7 @@ the others, which read again what came since the last snapshot while new signal 
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ SIZES: Final = (10_000, 100_000, 1_000_000)
 _STREAMS: Final = 32
 _SECONDS: Final = 60
 _DAY_S: Final = 86_400
+_PRICE: Final = "a list price, rounded"
 _GIGA: Final = 1e9
 
 
@@ -234,10 +235,87 @@ def plan_sections(
             for name, label in _PLANNED.items()
         ],
     )
-    words = ", ".join(
-        f"{name.replace('_', ' ')} {value:g}" for name, value in asdict(assumed).items()
+    table = _inputs(figures[0], assumed)
+    return [Section(blocks=[measured, planned, table, f"{machine}."])]
+
+
+def _inputs(one: ClusterFigures, assumed: Assumptions) -> Table:
+    """Return every number that the plan follows from: its value, and who says so."""
+    command = "measured by `monitor evaluate plan`"
+    sources = dict.fromkeys(("worker_base_mib", "source_hz", "bridge_alerts_s"), command)
+    rows = [
+        (
+            label,
+            _with_unit(float(getattr(one, name)), unit),
+            sources.get(name, f"{command}, chunks of {one.chunk_s:g} s"),
+        )
+        for name, (label, unit) in _MEASURED_INPUTS.items()
+    ]
+    rows += [
+        (
+            label,
+            _with_unit(getattr(assumed, name), unit),
+            f"assumed: {why}" if why else "assumed",
+        )
+        for name, (label, unit, why) in _ASSUMED_INPUTS.items()
+    ]
+    return Table(
+        title="what the plan follows from",
+        columns=("input", "value", "where from"),
+        text_columns=3,
+        rows=rows,
     )
-    return [Section(blocks=[measured, planned, f"Assumed: {words}.", f"{machine}."])]
+
+
+def _with_unit(value: float, unit: str) -> str:
+    scale, unit = (1e-6, "MB/s") if unit == "bytes/s" and value >= 1e6 else (1.0, unit)
+    scale, unit = (100.0, "%") if unit == "share" else (scale, unit)
+    number = value * scale
+    text = f"{number:,.0f}" if abs(number) >= 1_000 else f"{number:.4g}"
+    return f"{text} {unit}".strip()
+
+
+_MEASURED_INPUTS: Final = {
+    "worker_us": ("CPU of a worker, for a second of signal", "us"),
+    "gateway_us": ("CPU of a gateway, for a second of signal", "us"),
+    "chunk_bytes": ("chunks of a stream", "bytes/s"),
+    "source_hz": ("rate at which chunks were measured", "Hz"),
+    "alert_bytes": ("alerts of a stream", "bytes/s"),
+    "alerts_an_hour": ("alerts of a stream in an hour", ""),
+    "bridge_alerts_s": ("alerts that the log of a bridge takes in a second", ""),
+    "snapshot_bytes": ("snapshot of a stream, compressed", "bytes"),
+    "restore_us": ("CPU to continue a stream from its snapshot", "us"),
+    "worker_kib": ("memory of a stream in a worker", "KiB"),
+    "worker_base_mib": ("memory of a worker without streams", "MiB"),
+}
+"""Of `ClusterFigures`, all that the plan reads: name and unit."""
+
+_ASSUMED_INPUTS: Final = {
+    "source_hz": ("rate of the devices; chunks are scaled by it", "Hz", ""),
+    "streams_a_partition": ("streams of a partition", "", "it takes 256 at most"),
+    "full": (
+        "use of the cores of workers and gateways",
+        "share",
+        "the rest is for the streams of a machine that dies",
+    ),
+    "cores_a_machine": ("cores of a machine", "", ""),
+    "replicas": ("copies of each partition", "", "as `monitor gateway` creates topics"),
+    "chunks_kept_h": ("chunks are kept", "h", "as `monitor gateway` creates topics"),
+    "snapshots_kept_h": ("snapshots are kept until they are compacted", "h", ""),
+    "alerts_kept_d": ("alerts are kept", "days", "as `monitor gateway` creates topics"),
+    "snapshot_s": ("time between snapshots of a stream", "s", "the default of `--snapshot-s`"),
+    "detect_s": ("until a dead worker is noticed", "s", "the session timeout of the group"),
+    "rebalance_s": ("until its partitions have other workers", "s", ""),
+    "network_bytes_s": ("network of a machine", "bytes/s", ""),
+    "broker_bytes_s": ("what one broker writes, its copies included", "bytes/s", ""),
+    "broker_partitions": ("copies of partitions that one broker holds", "", ""),
+    "cluster_partitions": ("copies of partitions that one cluster holds", "", ""),
+    "group_members": ("members of a group that can rebalance", "", ""),
+    "core_hour": ("an hour of a core with 4 GiB", "US dollars", _PRICE),
+    "disk_gb_month": ("a GB of SSD in a month", "US dollars", _PRICE),
+    "transfer_gb": ("a GB between two data centres, each copy", "US dollars", _PRICE),
+}
+"""Of `Assumptions`, all: name, unit and reason."""
 
 
 _MEASURED: Final = {

@@ -1,11 +1,14 @@
 """The plan follows from what was measured: more streams cost more, a dead machine is made up."""
 
 import math
+from dataclasses import fields, replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from models.evaluation.report.markdown import markdown
+from models.evaluation.report.tables import Table
 from models.measure.provenance import provenance
 from monitor.measure.bench_cluster import ClusterFigures
 from monitor.measure.plan import (
@@ -57,6 +60,52 @@ def test_the_document_says_what_was_assumed() -> None:
     text = markdown(plan_sections([ONE], plans, ASSUMED, provenance()))
 
     assert "1,000,000" in text
-    assert "core hour 0.045" in text
     assert "breaks first" in text
     assert "us a second of signal" in text
+    assert "Assumed:" not in text
+    for row in (
+        "| an hour of a core with 4 GiB | 0.045 US dollars | assumed: a list price, rounded |",
+        "| time between snapshots of a stream | 60 s | assumed: the default of `--snapshot-s` |",
+        "| network of a machine | 1,250 MB/s | assumed |",
+        "| CPU of a worker, for a second of signal | 250 us | "
+        "measured by `monitor evaluate plan`, chunks of 1 s |",
+        "| rate at which chunks were measured | 360 Hz | measured by `monitor evaluate plan` |",
+    ):
+        assert row in text.splitlines()
+
+
+def test_every_input_of_the_plan_is_in_its_table() -> None:
+    """Each has a row of its own, with the value in use; nothing that is measured is assumed."""
+    plans = [plan_for(SIZES[0], ONE, ASSUMED)]
+
+    def rows(one: ClusterFigures, assumed: Assumptions) -> list[tuple[str, ...]]:
+        table = plan_sections([one], plans, assumed, provenance())[0].blocks[2]
+        assert isinstance(table, Table)
+        return [tuple(row) for row in table.rows]
+
+    before = rows(ONE, ASSUMED)
+    read = _Read(ONE)
+    plan_for(SIZES[0], read, ASSUMED)  # type: ignore[arg-type]
+    assert read.names >= {"worker_us", "source_hz", "restore_us"}
+    for facts, names, source in (
+        (ONE, sorted(read.names), "measured"),
+        (ASSUMED, [field.name for field in fields(ASSUMED)], "assumed"),
+    ):
+        for name in names:
+            other: Any = replace(facts, **{name: 3 * getattr(facts, name)})
+            after = rows(other, ASSUMED) if source == "measured" else rows(ONE, other)
+            (changed,) = [new for old, new in zip(before, after, strict=True) if old != new]
+            assert changed[2].startswith(source), name
+    assert len(before) == len(read.names) + len(fields(ASSUMED))
+
+
+class _Read:
+    """Figures that keep which of them were read."""
+
+    def __init__(self, figures: ClusterFigures) -> None:
+        self.names: set[str] = set()
+        self._figures = figures
+
+    def __getattr__(self, name: str) -> float:
+        self.names.add(name)
+        return float(getattr(self._figures, name))

@@ -20,7 +20,11 @@ from numpy.typing import NDArray
 from monitor.bridges.mqtt import MqttOutlet
 from monitor.run.processes import child_command
 from pipeline.client import Subscriber, ask, endpoint_above
-from pipeline.schema.public import Alert
+from pipeline.kafka.alerts import ID, AlertId
+from pipeline.kafka.bridge import Bridge as KafkaBridge
+from pipeline.kafka.bridge import BridgeConfig
+from pipeline.log.store import AlertLog
+from pipeline.schema.public import Alert, encode_json
 from pipeline.schema.requests import State
 from tests.monitor.cli.test_app import exit_code
 from tests.monitor.wall.test_server import is_kind, live, receive
@@ -30,8 +34,8 @@ from tests.support.kafka import Brokers, Command, Feed, GatewayProcess, WorkerPr
 from tests.support.mqtt import Receiver, running_broker
 from tests.support.ports import free_ports
 from tests.support.pseudo_terminal import PseudoTerminal
-from tests.support.running import DEADLINE_S, until
-from tests.support.wall import running_wall
+from tests.support.running import DEADLINE_S, thread, until
+from tests.support.wall import alarm, running_wall
 
 pytest.importorskip("confluent_kafka", reason="needs the extra kafka")
 pytestmark = pytest.mark.system
@@ -239,3 +243,42 @@ def test_mqtt_has_alerts_statuses_and_whether_the_monitor_is_heard(
             receiver.wait_for(lambda: bool(receiver.bodies("ecg/status/a")))
     assert json.loads(receiver.bodies("ecg/status/a")[-1])["stream"] == "a"
     assert receiver.seqs == sorted(set(receiver.seqs))
+
+
+def test_where_workers_write_nothing_for_screens_there_are_alerts_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No stream is known, a pause of the sound reaches no screen; a new alarm ends it all the same.
+
+    The alerts are written as a worker does.
+    """
+    with Brokers(1) as brokers:
+        producer = brokers.cluster.producer()
+
+        def write(offset: int) -> None:
+            headers = {ID: str(AlertId(0, offset, 0)).encode()}
+            value = encode_json(alarm("a", sample=offset, episode=f"e{offset}"))
+            producer.produce(brokers.topics.alerts, value, partition=0, headers=headers)
+            assert producer.flush(10.0) == 0
+
+        write(1)
+        port = free_ports()
+        at = {
+            name: f"tcp://127.0.0.1:{port + n}"
+            for n, name in enumerate(("alerts", "replay", "control"))
+        }
+        endpoint = at["alerts"]
+        with (
+            AlertLog(tmp_path / "log.sqlite") as log,
+            KafkaBridge(brokers.cluster, log, BridgeConfig(endpoints=at)) as bridge,
+            thread(bridge.run),
+        ):
+            said = Said(endpoint, monkeypatch, capsys)
+            alerts_until(endpoint, "asystole", "a")
+            assert not states(endpoint)
+            assert "streams  none" in said("status")
+            assert "no stream is called a" in said("limits", "a", code=2)
+            said("silence", "--seconds", "100")
+            assert "paused" in said("status")
+            write(2)
+            until(lambda: "paused" not in said("status"))

@@ -42,7 +42,7 @@ from pipeline.schema.public import (
     SystemReport,
     decode_public,
     encode_json,
-    silenced,
+    passed_on,
 )
 from pipeline.stream.streams import MAX_STREAMS
 from pipeline.transport.access_list import ALERTS, CONTROL, REPLAY
@@ -257,7 +257,7 @@ class Bridge:
             self._skipped.add(message.partition(), message.offset(), error)
             return
         if isinstance(content, Status):
-            content = self._with_pause(content, now)
+            content = passed_on(content, silenced_s=self._control.silenced_s(now))
             self._statuses[stream] = (content, now)
         if fnmatchcase(stream, self._config.pattern):
             self._publish(topic.decode("ascii"), content)
@@ -336,16 +336,16 @@ class Bridge:
         if waiting:
             raise LogError("the brokers take nothing now: try again")
 
-    def _with_pause(self, status: Status, now: float) -> Status:
-        """Return a status with the pause of the sound, which workers do not know."""
-        return silenced(status, self._control.silenced_s(now))
-
     def _state(self) -> tuple[SystemReport, list[Status]]:
         now = time.monotonic()
         self._statuses = {
             name: (one, at) for name, (one, at) in self._statuses.items() if now - at < _STALE_S
         }
-        statuses = [self._with_pause(one, now) for one, _ in self._statuses.values()]
+        silenced_s = self._control.silenced_s(now)
+        statuses = [  # the next one is awaited; beyond that, its worker may be gone
+            passed_on(one, silenced_s=silenced_s, older_s=max(0.0, now - at - _STATUS_S))
+            for one, at in self._statuses.values()
+        ]
         return self._report(statuses, now), statuses
 
     def _report(self, statuses: Sequence[Status], now: float) -> SystemReport:

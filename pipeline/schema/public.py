@@ -294,9 +294,10 @@ _alert_decoder = msgspec.json.Decoder(Alert)
 _strip_decoder = msgspec.json.Decoder(SignalStrip)
 
 
-def silenced(status: Status, seconds: float) -> Status:
-    """Return a status with an audio pause of so many ``seconds``."""
-    return msgspec.structs.replace(status, silenced_s=seconds)
+def passed_on(status: Status, *, silenced_s: float, older_s: float = 0.0) -> Status:
+    """Return a status that another process made, with the audio pause, and older by ``older_s``."""
+    age_s = round(status.data_age_s + older_s, 3)
+    return msgspec.structs.replace(status, silenced_s=silenced_s, data_age_s=age_s)
 
 
 def encode_json(message: msgspec.Struct | Gap | LogReplaced | dict[str, Any]) -> bytes:

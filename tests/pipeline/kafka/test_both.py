@@ -7,11 +7,12 @@ than a hub, that is said.
 
 import json
 import re
+import signal
 import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -50,9 +51,19 @@ TRACE = re.compile("[\u2801-\u28ff]{5}")
 PAUSE = threading.Event()
 
 
+class Cluster(NamedTuple):
+    """What a test speaks with."""
+
+    endpoint: str
+    """Of the alerts of the bridge."""
+    worker: WorkerProcess
+
+
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory, demo: NDArray[np.float32]) -> Iterator[str]:
-    """Return the address of a bridge; in its cluster ``a`` is live, each of `FLAT` has an alarm."""
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, demo: NDArray[np.float32]
+) -> Iterator[Cluster]:
+    """Return a cluster with a bridge, in which ``a`` is live, and each of `FLAT` has an alarm."""
     port, log = free_ports(), tmp_path_factory.mktemp("bridge") / "log.sqlite"
     flat = np.zeros(12 * 360, np.float32)
     with (
@@ -73,10 +84,16 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory, demo: NDArray[np.float32]
             until(lambda: {"a", *FLAT} <= set(states(at)))
             for name in FLAT:
                 alerts_until(at, "asystole", name, "latched")
-            yield at
+            yield Cluster(at, worker)
         finally:
             for feed in feeds:
                 feed.stop()
+
+
+@pytest.fixture(scope="module")
+def endpoint(cluster: Cluster) -> str:
+    """Return the address of the bridge's alerts."""
+    return cluster.endpoint
 
 
 def states(endpoint: str) -> dict[str, Any]:
@@ -212,8 +229,8 @@ def test_a_wall_shows_patients_alarms_signal_and_minutes(endpoint: str) -> None:
         assert patients["a"]["bpm"]
         number = patients["a"]["n"]
         viewer.send(json.dumps({"show": [number], "leads": "all"}))
-        signal = receive(viewer, lambda m: isinstance(m, bytes))
-        assert struct.unpack_from("<I", signal, 16) == (number,)
+        piece = receive(viewer, lambda m: isinstance(m, bytes))
+        assert struct.unpack_from("<I", piece, 16) == (number,)
         receive(viewer, lambda m: is_kind("hours")(m) and m["n"] == number and bool(m["minutes"]))
 
 
@@ -243,6 +260,36 @@ def test_mqtt_has_alerts_statuses_and_whether_the_monitor_is_heard(
             receiver.wait_for(lambda: bool(receiver.bodies("ecg/status/a")))
     assert json.loads(receiver.bodies("ecg/status/a")[-1])["stream"] == "a"
     assert receiver.seqs == sorted(set(receiver.seqs))
+
+
+def test_a_worker_that_stops_is_seen_though_its_bridge_goes_on(cluster: Cluster) -> None:
+    """The data of its streams grow old on a wall and in `status`; then it goes on."""
+    seen: dict[str, Any] = {}
+    with running_wall(cluster.endpoint) as url, live(url) as viewer:
+
+        def age(message: Any) -> float | None:
+            """Return the age of the data of ``a`` at a pulse that heard from the bridge."""
+            if is_kind("patients")(message):
+                seen.update({one["name"]: one["data_at_s"] for one in message["patients"]})
+            if not is_kind("pulse")(message) or "a" not in seen:
+                return None
+            now_s = message["now_s"]
+            return None if now_s - message["hub_at_s"] > 1.0 else now_s - seen["a"]
+
+        def is_old(message: Any) -> bool:
+            return (age(message) or 0.0) > 3.0
+
+        def is_new(message: Any) -> bool:
+            return (age(message) or 9.0) < 2.0
+
+        receive(viewer, is_new)
+        cluster.worker.send(signal.SIGSTOP)
+        try:
+            receive(viewer, is_old)
+            assert states(cluster.endpoint)["a"].data_age_s > 1.5
+        finally:
+            cluster.worker.send(signal.SIGCONT)
+        receive(viewer, is_new)
 
 
 def test_where_workers_write_nothing_for_screens_there_are_alerts_alone(

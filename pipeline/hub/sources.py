@@ -56,7 +56,8 @@ class _Unanswered(NamedTuple):
     peer: Peer
     stream: str
     session: str
-    arrived_at: float
+    waits_from: float
+    """When it arrived or, of one that waited for the next, when it had waited enough."""
     number: int
     """0 for a question."""
     bundled: bool
@@ -246,21 +247,21 @@ class Sources:
 
     def _take_gathered(self, name: str) -> None:
         """Take the chunks of a stream that wait for more, where there are any."""
-        gathered = self._gathering.take(name)
-        if gathered is None:
+        if (gathered := self._gathering.take(name)) is None:
             return
         chunk, (peer, bundled) = gathered.as_one(), gathered.sender
         ends, arrivals = gathered.parts
         if ends:
             self._streams.sessions[name].have_arrived(ends, arrivals)
-        self._apply(chunk, arrived_at := gathered.arrived_at)
+        self._apply(chunk, gathered.arrived_at)
+        waits_from = gathered.arrived_at + self._gathering.longest_s
         taken = self._admission.on_taken(name, chunk.fs_hz, gathered.lengths)
         if bundled:  # one answer stands for all
-            facts = peer, name, chunk.session, arrived_at, chunk.number, True
+            facts = peer, name, chunk.session, waits_from, chunk.number, True
             self._unanswered.append(_Unanswered(*facts, taken=sum(taken)))
         else:
             self._unanswered += [
-                _Unanswered(peer, name, chunk.session, arrived_at, number, False, taken=one)
+                _Unanswered(peer, name, chunk.session, waits_from, number, False, taken=one)
                 for number, one in zip(gathered.numbers, taken, strict=True)
             ]
 
@@ -344,7 +345,7 @@ class Sources:
                     continue
                 if one.taken:
                     self._admission.on_answered(name, one.taken)
-                if now - one.arrived_at >= _LATE_S and (session := known.get(name)) is not None:
+                if now - one.waits_from >= _LATE_S and (session := known.get(name)) is not None:
                     session.waited_at = now
             if one.bundled:  # the last answer of a kind stands for those before it
                 together.setdefault(one.peer, {})[name, one.asks, one.missing] = one

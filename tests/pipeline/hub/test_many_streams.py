@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.alarms.system import STALE_S
+from pipeline.hub import sources
 from pipeline.hub.admission import CHUNKS_UNDER_WAY, NoCreditError
 from pipeline.hub.gathering import (
     GATHER_S,
@@ -236,6 +238,20 @@ def test_what_is_too_much_for_one_turn_is_read_in_the_next(
     assert not hub._sources.has_rest
     waiting = [hub._sources._gathering.of(name) for name in NAMES]
     assert [len(one.pieces) for one in waiting if one is not None] == [7] * len(NAMES)
+
+
+def test_a_source_that_ends_is_missed_in_time_however_long_its_last_chunk_waits(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that lets chunks wait for each other does not take that for a source without credit."""
+    monkeypatch.setattr(sources, "gather_s", lambda streams: LONGEST_GATHER_S)
+    ward.turn()
+    ward.send(short("bed-0", 2))
+    waiting = ward.one.hub._sources._gathering.of("bed-0")
+    assert waiting is not None
+    sessions, now = ward.one.hub._streams.sessions, ward.one._clock
+    until(lambda: ward.turn() or sessions["bed-0"].source_alarm.is_active)
+    assert now() - waiting.arrived_at < STALE_S + 0.1
 
 
 def test_what_waits_for_more_of_its_stream_is_not_acknowledged(ward: Ward) -> None:

@@ -57,8 +57,14 @@ class SignalRing:
         self.state = state
 
     def place(self, epoch: int, first: int, values: NDArray[np.float32]) -> None:
-        """Take in ``values``, float32[leads, n] in mV, the first ones at position ``first``."""
+        """Take in ``values``, float32[leads, n] in mV, the first ones at position ``first``.
+
+        Raises:
+            ValueError: the ring has another number of leads; it is as before.
+        """
         state, size, n = self.state, self.state.values.shape[1], values.shape[1]
+        if len(values) != len(state.values):  # the kernel writes without a look
+            raise ValueError(f"{len(values)} leads for a ring of {len(state.values)}")
         end = first + n
         if first == state.end and epoch == state.epoch and n <= size:
             self._write(first, values)  # nearly always

@@ -36,10 +36,11 @@ _FIRST_LEAD: Final = np.zeros(1, dtype=np.uint8)
 def compiled_before() -> bool:
     """Return whether all compiled kernels lie in numba's cache, so that they load in a moment.
 
-    The last one is looked for: whoever was interrupted before it has to go on compiling.
+    The last one is looked for: whoever was interrupted before it has to go on compiling. No other
+    kernel calls it: numba keeps those that a kernel calls before that kernel.
     """
-    cache = live.keep_rhythm.stats.cache_path
-    return cache is not None and any(Path(cache).glob("live.keep_rhythm-*.nbc"))
+    cache = live.score.stats.cache_path
+    return cache is not None and any(Path(cache).glob("live.score-*.nbc"))
 
 
 def compile_kernels() -> None:
@@ -85,9 +86,10 @@ def compile_kernels_of_beats() -> None:
         json_of(ring.kept(0, 1)[0])
         scales = dict.fromkeys(COMPONENTS, Scale(median=0.0, p95=1.0))
         score = LiveScore(LiveScoreConfig(scales=scales, threshold=1.0, learning_threshold=1.0))
+        score.skip(0.8)
         for _ in range(LEARNING_BEATS + 1):
             score.score(window, 0.8, 1.0, np.full(len(CLASSES), 0.25, dtype=np.float32))
-        score.skip(0.8)  # the last kernel: `compiled_before`
+        # The last beat needs the last kernel: `compiled_before`.
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import SnapshotError
 from pipeline.schema.public import UNSET, Alert, EncodedStrip, SignalStrip, encode_json
-from pipeline.signal.ring import SignalRing, json_of
+from pipeline.signal.ring import SignalRing, SignalRingState, json_of
 from pipeline.stream.snapshot import pack, unpack
 from pipeline.stream.strips import (
     KEPT,
@@ -267,3 +267,15 @@ def test_only_the_beginning_of_a_physiological_alarm_gets_a_strip() -> None:
     assert wants_strip(of_the_heart)
     assert not wants_strip(Alert(**fields, category="physiological", reason="r", state="off"))
     assert not wants_strip(Alert(**fields, category="technical", reason="r"))
+
+
+@pytest.mark.parametrize("leads", [1, 3])
+@pytest.mark.parametrize("first", [0, 40, 7_000])
+def test_a_ring_refuses_other_leads_than_its_own(leads: int, first: int) -> None:
+    """Its kernel would write beside it, or leave what is old."""
+    ring = SignalRing(SignalRingState.fresh(2, 100))
+    ring.place(0, 0, np.full((2, 10), 1.0, dtype=np.float32))
+    with pytest.raises(ValueError, match=f"{leads} leads for a ring of 2"):
+        ring.place(0, first, np.zeros((leads, 10), dtype=np.float32))
+    assert np.array_equal(ring.between(0, 10), np.ones((2, 10)))
+    assert (ring.state.begin, ring.state.end) == (0, 10)

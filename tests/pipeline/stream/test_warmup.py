@@ -62,11 +62,29 @@ def test_kernels_are_compiled_once_the_last_one_is(tmp_path: Path, last: bool) -
         "from pipeline.signal.kernels import sampling\n"
         "from pipeline.signal.kernels.scoring import live\n"
         "from pipeline.stream.warmup import compiled_before\n"
-        f"for kernel in [sampling.filter_bank, live.assess] + [live.keep_rhythm] * {last}:\n"
+        "before = [sampling.filter_bank, live.keep_rhythm, live.observe_rhythm, live.assess]\n"
+        f"for kernel in before + [live.score] * {last}:\n"
         "    folder = Path(kernel.stats.cache_path)\n"
         "    folder.mkdir(parents=True, exist_ok=True)\n"
         "    name = kernel.__module__.rpartition('.')[2] + '.' + kernel.__name__\n"
         "    (folder / f'{name}-1.py311.1.nbc').touch()\n"
         f"assert compiled_before() is {last}",
         NUMBA_CACHE_DIR=str(tmp_path / "cache"),
+    )
+
+
+def test_the_kernel_that_is_looked_for_is_the_last_one() -> None:
+    """What is compiled, or loaded, after all others, and that no other one brings with it."""
+    run(
+        "from numba.core.dispatcher import Dispatcher\n"
+        "from pipeline.signal.kernels.scoring import live\n"
+        "from pipeline.stream.warmup import compile_kernels\n"
+        "compiled, compile = [], Dispatcher.compile\n"
+        "def watched(kernel, signature):\n"
+        "    compiled.append(kernel)\n"
+        "    return compile(kernel, signature)\n"
+        "Dispatcher.compile = watched\n"
+        "compile_kernels()\n"
+        "assert compiled[-1] is live.score, compiled[-1]\n"
+        "assert compiled.count(live.score) == 1 < len(compiled)"
     )

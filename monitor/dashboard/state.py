@@ -275,19 +275,27 @@ class DashboardState:
     def _drop_one_stream(self, now: float, for_alarm: bool) -> bool:
         """Remove a stream that ended or has no recent status; return whether there was one.
 
-        For a stream in alarm, one without an alarm has to go.
+        Where there is none, one without an alarm has to go for a stream in alarm.
         """
         alarmed = {stream for stream, _ in self.active}
+        calm = None
         for name, stream in self.streams.items():
             ended = stream.status is not None and stream.status.ended
-            calm = for_alarm and name not in alarmed
-            if ended or calm or now - stream.status_at > DROP_AFTER_S:
-                del self.streams[name]
-                self.more_streams |= calm
-                if self._selected == name:
-                    self._selected = None
+            if ended or now - stream.status_at > DROP_AFTER_S:
+                self._drop(name)
                 return True
-        return False
+            if calm is None and name not in alarmed:
+                calm = name
+        if not for_alarm or calm is None:
+            return False
+        self._drop(calm)
+        self.more_streams = True
+        return True
+
+    def _drop(self, name: str) -> None:
+        del self.streams[name]
+        if self._selected == name:
+            self._selected = None
 
     def _record(self, alert: Alert) -> bool:
         """Return whether ``alert`` was shown as not recorded; it is recorded now."""

@@ -296,6 +296,20 @@ def test_a_stream_in_alarm_is_shown_although_there_are_too_many():
     assert dashboard.more_streams
 
 
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_stream_in_alarm_takes_the_place_of_nobody_who_is_there(silent):
+    """While another has ended or is silent, wherever that stands."""
+    dashboard = DashboardState(0.0)
+    names = [f"s{n}" for n in range(MAX_STREAMS)]
+    for name in names:
+        dashboard.receive(status(stream=name, ended=name == names[-1] and not silent), 0.0)
+    for name in names[:-1]:
+        dashboard.receive(status(stream=name), 40.0)
+    dashboard.receive(alert(1, stream="high", priority="high"), 40.1)
+    assert set(dashboard.streams) == {*names[:-1], "high"}
+    assert not dashboard.more_streams
+
+
 def test_an_urgent_alert_leads_the_list_until_it_ends():
     """A flood of low alarms does not displace an active high one; its end does."""
     dashboard = DashboardState(0.0)

@@ -6,6 +6,7 @@ that is passed in. Pure: no sockets, no clock. Not thread-safe.
 """
 
 import math
+import secrets
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -51,6 +52,9 @@ RATES: Final = 360
 
 _REASON: Final = 200
 
+_BREAKS: Final = 4
+"""Texts kept of what is missing, and as many of faults of the wall."""
+
 
 @dataclass(slots=True)
 class Patient:
@@ -71,11 +75,18 @@ class Patient:
     body: bytes = b""
     """The patient as viewers are sent it; empty where it has to be encoded again."""
 
+    @property
+    def alarmed(self) -> bool:
+        """Whether it has an alarm of high or medium priority."""
+        return any(RANK.get(alert.priority, 0) for alert in self.alarms.values())
+
 
 class WallState:
     """The ward."""
 
     def __init__(self) -> None:
+        self.name = secrets.token_hex(8)
+        """Of these numbers of patients: another wall gives them to others."""
         self.patients: dict[str, Patient] = {}
         self.hidden: set[str] = set()
         """Streams for which there was no place, at most `MAX_PATIENTS` of them."""
@@ -83,7 +94,10 @@ class WallState:
         """Alerts received so far: the number of the newest in `alerts_since`."""
         self._alerts: deque[bytes] = deque(maxlen=MAX_ALERTS)
         self._system: dict[str, Alert] = {}
-        self._breaks: deque[tuple[float, str]] = deque(maxlen=4)
+        self._breaks: dict[str, float] = {}
+        """What is missing, and when that was said for the last time; the newest last."""
+        self._faults: dict[str, float] = {}
+        """The same of faults of the wall, which may come with each message and push nothing out."""
         self._recorded, self._fault = True, ""
         self._silenced = (0.0, 0.0)
         self._log_id = ""
@@ -116,7 +130,24 @@ class WallState:
 
     def say(self, text: str, now: float) -> None:
         """Have viewers say for a minute that something is missing."""
-        self._breaks.append((now, safe_text(text, _REASON)))
+        text = safe_text(text, _REASON)
+        self._breaks.pop(text, None)
+        if len(self._breaks) >= _BREAKS:
+            del self._breaks[next(iter(self._breaks))]
+        self._breaks[text] = now
+
+    def say_fault(self, text: str, now: float) -> bool:
+        """Have viewers say for a minute that something of the wall fails; return if that is news.
+
+        While there are as many faults as are kept, a further one is not said, and no news.
+        """
+        text = safe_text(text, _REASON)
+        self._faults = {old: at for old, at in self._faults.items() if now - at < BREAK_S}
+        new = text not in self._faults
+        if new and len(self._faults) >= _BREAKS:
+            return False
+        self._faults[text] = now
+        return new
 
     def take_minute(self, trend: Trend, now: float) -> Patient | None:
         """Take in the next minute of a stream; return whose it is, None for nobody or no news."""
@@ -209,7 +240,7 @@ class WallState:
             if (ended and not one.alarms) or now - one.status_at > FORGOTTEN_AFTER_S:
                 del self.patients[name]
                 return True
-            if calm is None and not any(RANK.get(a.priority, 0) for a in one.alarms.values()):
+            if calm is None and not one.alarmed:
                 calm = name
         if not alarmed or calm is None:
             return False
@@ -225,9 +256,9 @@ class WallState:
         one.body = one.body or encode_json(_facts(one))
         return one.body
 
-    def trends(self) -> bytes:
-        """Return the rates of all patients as one JSON message."""
-        rates = {str(one.number): list(one.rates) for one in self.patients.values()}
+    def trends(self, patients: Iterable[Patient]) -> bytes:
+        """Return the rates of patients as one JSON message."""
+        rates = {str(one.number): list(one.rates) for one in patients}
         return encode_json({"kind": "trends", "every_s": RATE_EVERY_S, "rates": rates})
 
     def hours(self, one: Patient) -> bytes:
@@ -254,13 +285,19 @@ class WallState:
             {
                 "kind": "pulse",
                 "id": number,
+                "wall": self.name,
                 "now_s": now,
                 "hub_at_s": received_at,
                 "recorded": self._recorded,
                 "fault": safe_text(self._fault, _REASON),
                 "silenced_s": max(0.0, silenced_s - (now - at)),
                 "system": [_alarm(alert) for alert in system],
-                "breaks": [text for at, text in self._breaks if now - at < BREAK_S],
+                "breaks": [
+                    text
+                    for said in (self._breaks, self._faults)
+                    for text, at in said.items()
+                    if now - at < BREAK_S
+                ],
                 "patients": [one.number for one in self.patients.values()],
                 "hidden": len(self.hidden),
             }

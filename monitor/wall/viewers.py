@@ -3,7 +3,9 @@
 A viewer has no queue of messages. It has the patients that changed, and is sent each as it is now;
 the number of the last alert that it has, and is sent those after it; and two seconds of signal, of
 which the oldest are dropped. So a slow browser costs bounded memory, delays nobody, and misses
-neither an alarm nor its end. Single-threaded: all of it runs in the server's loop.
+neither an alarm nor its end. What is long is sent in pieces, for a message is there only when all
+of it is; between two pieces comes what is more urgent. Single-threaded: all of it runs in the
+server's loop.
 """
 
 import asyncio
@@ -36,6 +38,13 @@ SIGNAL_S: Final = 2.0
 FIRST_ALERTS: Final = 50
 """Of the past, for the list of a new viewer."""
 
+AT_ONCE: Final = 8 * 1024
+"""Bytes of one list in one turn, or one entry that is longer. On a slow link a viewer must hear
+something within the time after which its page gives up."""
+
+TRENDS_AT_ONCE: Final = 6
+"""Patients whose rates are one message: some `AT_ONCE`, with an hour of rates."""
+
 MOST_SHOWN: Final = 64
 """Streams of which a viewer may ask for the signal."""
 
@@ -54,12 +63,14 @@ class Viewer:
         self._shown: frozenset[int] = frozenset()
         self._all_leads = False
         self._patients: dict[int, Patient] = {one.number: one for one in state.patients.values()}
+        self._without_trend = set(self._patients)
+        self._trends: deque[Patient] = deque()
+        """Those that it has, and whose rates so far it is still to be sent."""
         self._hours: dict[int, Patient] = {}
         self._pieces: deque[tuple[float, bytes]] = deque()
         self._alerts = max(state.alerts_seen - FIRST_ALERTS, 0)
         self._pulse = self._answered = 0
         self._pulse_at = now
-        self._trends_sent = False
 
     def ask(self, shown: Iterable[int], *, all_leads: bool) -> None:
         """Send the signal of these streams from now on, of the lead in use or of all leads.
@@ -112,31 +123,66 @@ class Viewer:
     def due(self, now: float, received_at: float) -> list[bytes | str]:
         """Return the messages that are due, the most important first: text, or bytes of signal.
 
+        Of what is long, the next piece: `changed` is set again if there is more.
+
         Args:
             now: time of the messages.
             received_at: when anything came from the hub for the last time.
         """
         out: list[bytes | str] = []
-        if not self._trends_sent:
-            self._trends_sent = True
-            out.append(self._state.trends().decode())
-        alerts, missed = self._state.alerts_since(self._alerts)
-        if alerts:
-            self._alerts = self._state.alerts_seen
-            out.append(alerts_message(alerts, missed).decode())
-        if self._patients:
-            bodies = [self._state.patient(one) for one in self._patients.values()]
-            self._patients.clear()
-            out.append(patients_message(bodies, now).decode())
         if now >= self._pulse_at:
             self._pulse, self._pulse_at = self._pulse + 1, now + PULSE_S
             out.append(self._state.pulse(now, received_at, self._pulse).decode())
-        out += [self._state.hours(one).decode() for one in self._hours.values()]
-        self._hours.clear()
-        if self._pieces and not self.behind:
-            out.append(encode_message([piece for _, piece in self._pieces], now))
-            self._pieces.clear()
+        if self._patients:
+            out.append(patients_message(self._next_patients(), now).decode())
+        alerts, missed = self._state.alerts_since(self._alerts)
+        if alerts:
+            sent = _fitting(alerts)
+            self._alerts = self._state.alerts_seen - len(alerts) + len(sent)
+            out.append(alerts_message(sent, missed).decode())
+        if self._hours:
+            out.append(self._state.hours(self._hours.pop(next(iter(self._hours)))).decode())
+        if not self.behind:
+            if self._pieces:
+                out.append(encode_message([piece for _, piece in self._pieces], now))
+                self._pieces.clear()
+            if self._trends:
+                several = range(min(TRENDS_AT_ONCE, len(self._trends)))
+                next_ones = [self._trends.popleft() for _ in several]
+                out.append(self._state.trends(next_ones).decode())
+        more_alerts = self._alerts < self._state.alerts_seen
+        if self._patients or more_alerts or self._hours or (self._trends and not self.behind):
+            self.changed.set()
         return out
+
+    def _next_patients(self) -> list[bytes]:
+        """Return the next of those that changed: some in alarm, and as many bytes of the others.
+
+        Each of both in the order in which they changed, so that nobody waits for ever.
+        """
+        bodies: list[bytes] = []
+        for alarmed in (True, False):
+            waiting = [one for one in self._patients.values() if one.alarmed == alarmed]
+            fitting = _fitting(map(self._state.patient, waiting))
+            for one in waiting[: len(fitting)]:
+                del self._patients[one.number]
+                if one.number in self._without_trend:
+                    self._without_trend.discard(one.number)
+                    self._trends.append(one)
+            bodies += fitting
+        return bodies
+
+
+def _fitting(bodies: Iterable[bytes]) -> list[bytes]:
+    """Return the first ones of a list, of `AT_ONCE` bytes or one that is longer."""
+    taken: list[bytes] = []
+    size = 0
+    for body in bodies:
+        size += len(body)
+        if taken and size > AT_ONCE:
+            break
+        taken.append(body)
+    return taken
 
 
 class Wall:
@@ -190,8 +236,9 @@ class Wall:
             except Exception:  # those of other patients must not be lost with it
                 name = safe_text(getattr(message, "stream", ""))
                 whose = f" of {name}" if name else ""
-                logger.exception("a message%s cannot be shown", whose)
-                self.state.say(f"a message{whose} cannot be shown: a fault of the wall", now)
+                text = f"a message{whose} cannot be shown: a fault of the wall"
+                if self.state.say_fault(text, now):
+                    logger.exception("a message%s cannot be shown", whose)
         for viewer in self.viewers:
             viewer.changed.set()
 

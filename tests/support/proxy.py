@@ -1,4 +1,4 @@
-"""A way to a server on loopback that a test can cut, or on which everything gets lost."""
+"""A way to a server on loopback that a test can cut, that is slow, or that loses everything."""
 
 import contextlib
 import socket
@@ -7,6 +7,12 @@ from typing import Self
 
 from tests.support.running import DEADLINE_S
 
+_SLOW_BUFFER = 4_096
+"""Bytes on the way on either side of a slow connection."""
+
+_PARTS_PER_S = 20
+"""In which a slow connection passes on what comes."""
+
 
 class Proxy:
     """A way to a server; a context manager."""
@@ -14,6 +20,9 @@ class Proxy:
     def __init__(self, to_port: int) -> None:
         self.to_port = to_port
         """Of new connections."""
+        self.bytes_per_s = 0.0
+        """That new connections pass on of what the server sends; 0 for all at once."""
+        self._ended = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = []
@@ -26,21 +35,37 @@ class Proxy:
             while True:
                 near, _ = self._listener.accept()
                 try:
-                    far = socket.create_connection(("127.0.0.1", self.to_port))
+                    far = self._connected()
                 except OSError:
                     near.close()
                     continue
                 self._sockets += [near, far]
-                for pair in ((near, far), (far, near)):
+                if self.bytes_per_s:
+                    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SLOW_BUFFER)
+                for pair in ((near, far, 0.0), (far, near, self.bytes_per_s)):
                     pump = threading.Thread(target=self._pump, args=pair)
                     self._threads.append(pump)
                     pump.start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _connected(self) -> socket.socket:
+        far = socket.socket()
+        try:
+            if self.bytes_per_s:  # before it connects: a window that was large stays so
+                far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SLOW_BUFFER)
+            far.connect(("127.0.0.1", self.to_port))
+        except OSError:
+            far.close()
+            raise
+        return far
+
+    def _pump(self, source: socket.socket, sink: socket.socket, bytes_per_s: float) -> None:
+        size = max(1, round(bytes_per_s / _PARTS_PER_S)) if bytes_per_s else 65_536
         with contextlib.suppress(OSError):
-            while body := source.recv(65_536):
+            while body := source.recv(size):
                 if source not in self._dead:
                     sink.sendall(body)
+                if bytes_per_s:
+                    self._ended.wait(len(body) / bytes_per_s)
         if source not in self._dead:
             self._shut(source, sink)
 
@@ -61,6 +86,7 @@ class Proxy:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._ended.set()
         self._shut(self._listener)
         self._listener.close()
         self._threads[0].join(DEADLINE_S)

@@ -61,7 +61,7 @@ class Ward:
         """What statuses have besides."""
         self._seq = 0
         self._streams = streams
-        self._every_s, self._status_s = 1 / signal_hz, status_s
+        self._every_s, self.status_s = 1 / signal_hz, status_s
         self._more: queue.Queue[tuple[str, Public]] = queue.Queue()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -93,7 +93,7 @@ class Ward:
                         strip, sent[i] = _strip(name, i, sent[i], int(now * FS) + 1)
                         publisher.publish(f"signal/{name}", encode_json(strip))
                 if now >= due["status"]:
-                    due["status"] = now + self._status_s
+                    due["status"] = now + self.status_s
                     for i, name in enumerate(self._streams):
                         status = self._status(name, i, now)
                         publisher.publish(f"status/{name}", encode_json(status))

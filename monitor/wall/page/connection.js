@@ -3,9 +3,9 @@
 
 const UNKNOWN = -32768;
 const VERSION = 1;
-const RETRY_MS = [500, 1000, 2000, 5000];
-const GIVE_UP_S = 6; // without a pulse, of which two are due each second
-const SESSION_MS = 3000;
+const RETRY_S = [0.5, 1, 2, 5];
+const GIVE_UP_S = 6; // without a message, of which two are due each second
+const SESSION_S = 3;
 
 // The difference of two clocks that drift: the smallest seen in the last minutes belongs to the
 // message that was on its way for the shortest time. What is above it is delay.
@@ -45,16 +45,19 @@ export class Connection {
   constructor(handlers) {
     this.handlers = handlers;
     this.clock = new ClockOffset();
-    this.pulseAt = -Infinity;
+    this.heardAt = -Infinity;
     this.hubAt = -Infinity;
     this.reason = "";
     this.failures = 0;
     this.asked = "";
     this.socket = null; // between two connections
+    this.openAt = -Infinity; // the next one
+    this.asking = new AbortController();
     this.open();
   }
 
   open() {
+    this.asking.abort();
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const socket = new WebSocket(`${scheme}://${location.host}/live`);
     const own = (act) => (event) => socket === this.socket && act(event);
@@ -71,27 +74,34 @@ export class Connection {
   }
 
   // Give up a connection on which nothing comes, and make another: of one that has died on the way,
-  // or cannot be made, a browser may say so after many minutes, or never. Called some times a second.
+  // or cannot be made, a browser may say so after many minutes, or never. Called some times a second,
+  // while the page is hidden as well: there a timer of its own might come a minute late.
   renew() {
     const { socket } = this;
-    if (!socket || performance.now() / 1000 - Math.max(this.openedAt, this.pulseAt) < GIVE_UP_S) return;
-    this.closed("");
-    socket.close();
+    const now = performance.now() / 1000;
+    if (!socket) {
+      if (now >= this.openAt) this.open();
+    } else if (now - Math.max(this.openedAt, this.heardAt) >= GIVE_UP_S) {
+      this.closed("");
+      socket.close();
+    }
   }
 
   async closed(reason) {
     this.socket = null;
     this.reason = reason;
-    const wait = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)];
+    const next = performance.now() / 1000 + RETRY_S[Math.min(this.failures, RETRY_S.length - 1)];
     this.failures += 1;
+    this.openAt = next + SESSION_S;
+    const asking = (this.asking = new AbortController());
     try {
-      const signal = AbortSignal.timeout(SESSION_MS);
+      const { signal } = asking;
       const answer = await fetch("/session", { cache: "no-store", redirect: "error", signal });
       if (answer.status === 401) return this.handlers.refused();
     } catch {
-      // No server: try again.
+      // No server, or no answer in time: try again.
     }
-    setTimeout(() => this.open(), wait);
+    if (asking === this.asking) this.openAt = next;
   }
 
   // Ask for the signal of these streams; it is asked again after each new connection.
@@ -104,7 +114,7 @@ export class Connection {
 
   // Seconds since anything came from the server, and since anything came from the hub.
   get serverAge() {
-    return performance.now() / 1000 - this.pulseAt;
+    return performance.now() / 1000 - this.heardAt;
   }
 
   get hubAge() {
@@ -112,12 +122,12 @@ export class Connection {
   }
 
   receive(data) {
+    this.heardAt = performance.now() / 1000;
     if (typeof data === "string") {
       const message = JSON.parse(data);
       if (message.now_s !== undefined) this.clock.take(message.now_s);
       if (message.kind === "pulse") {
         this.socket.send(JSON.stringify({ got: message.id }));
-        this.pulseAt = performance.now() / 1000;
         this.hubAt = message.hub_at_s;
         this.failures = 0;
         this.handlers.pulse(message);

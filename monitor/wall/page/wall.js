@@ -18,8 +18,8 @@ const listed = new Set(); // the alerts of the list, as they were sent
 let places = null; // the numbers in the order of the names; null once there are others
 const sound = new Sound();
 const still = matchMedia("(prefers-reduced-motion: reduce)"); // nothing flashes
-let trends = { every: 10, rates: {} };
-let pulse = { system: [], breaks: [], silenced_s: 0, recorded: true, hidden: 0, fault: "" };
+let rateEvery = 10; // seconds between two rates of a trend
+let pulse = { patients: [], system: [], breaks: [], silenced_s: 0, recorded: true, hidden: 0, fault: "" };
 let chosen = location.hash === "#tiles" ? "tiles" : location.hash === "#strips" ? "strips" : null;
 let page = 0;
 let focus = null; // number of the patient that is shown large
@@ -30,14 +30,15 @@ let refreshedAt = 0;
 const connection = new Connection({
   patients: (patients) => patients.forEach((patient) => attempt(() => takePatient(patient))),
   trends: (every, rates) => {
-    trends = { every, rates };
-    for (const [number, cell] of cells) attempt(() => cell.setRates(rates[number] ?? [], every));
+    rateEvery = every;
+    for (const number in rates) attempt(() => cells.get(Number(number))?.setRates(rates[number], every));
   },
   hours: (number, minutes) => attempt(() => cells.get(number)?.setHours(minutes)),
   alerts: (alerts, missed) => attempt(() => listAlerts(alerts, missed)),
   pulse: (message) => {
+    // A new server numbers the patients anew: what belongs to a number is another one's.
+    const there = new Set(message.wall === pulse.wall ? message.patients : []);
     pulse = message;
-    const there = new Set(message.patients);
     for (const number of cells.keys()) there.has(number) || attempt(() => removeCell(number));
     refreshHidden();
   },
@@ -51,11 +52,11 @@ const connection = new Connection({
 function takePatient(patient) {
   const cell = cells.get(patient.n);
   if (cell?.patient.name === patient.name) return cell.update(patient);
-  if (cell) removeCell(patient.n); // of another patient: a new server numbers them anew
+  if (cell) removeCell(patient.n); // of another patient
   const made = new Cell(patient, () => open(patient.n));
   cells.set(patient.n, made);
   places = null;
-  made.setRates(trends.rates[patient.n] ?? [], trends.every);
+  made.setRates([], rateEvery);
 }
 
 function removeCell(number) {
@@ -154,6 +155,9 @@ function showChips(patients) {
   for (const alarm of pulse.system) chips.push({ text: `${words(alarm)}  ${alarm.reason}`, alarm });
   if (!pulse.recorded) technical(`NOT RECORDED  ${pulse.fault}`);
   pulse.breaks.forEach(technical);
+  // On a slow link the patients come one after the other, those in alarm first.
+  const coming = pulse.patients.filter((number) => !cells.has(number)).length;
+  if (coming) technical(`${coming} more patients are still to come`);
   if (pulse.hidden) technical(`${pulse.hidden} more streams are not shown`);
   const box = at("chips");
   box.hidden = chips.length === 0;
@@ -288,5 +292,7 @@ addEventListener("resize", () => {
 const keepAwake = () => navigator.wakeLock?.request("screen").catch(() => {});
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && keepAwake());
 keepAwake();
-setInterval(refreshHidden, HIDDEN_MS); // where no pulse comes, either
+// Where no pulse comes, either.
+setInterval(refreshHidden, HIDDEN_MS);
+attempt(() => (new Worker("/tick.js").onmessage = refreshHidden));
 requestAnimationFrame(frame);

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from monitor.wall.token import Token
 from tests.monitor.wall.test_state import minute
 from tests.support.proxy import Proxy
 from tests.support.wall import Ward, alarm, running_wall
@@ -36,6 +37,8 @@ NO_CANVAS = """
 HIDDEN = """
     const ask = window.requestAnimationFrame.bind(window);
     window.requestAnimationFrame = (draw) => window.hides ? 0 : ask(draw);
+    const every = window.setInterval.bind(window);
+    window.setInterval = (act, ms) => every(() => window.hides || act(), ms);
     window.tones = 0;
     const tone = AudioContext.prototype.createOscillator;
     AudioContext.prototype.createOscillator = function () {
@@ -43,8 +46,12 @@ HIDDEN = """
         return tone.call(this);
     };
 """
-"""A browser that draws nothing once `hides` is set, as one whose window is behind another; `tones`
-counts those of its alarms."""
+"""A browser that draws nothing once `hides` is set, as one whose window is behind another, and does
+nothing by a timer, as after five minutes in a tab that is not shown; `tones` counts those of its
+alarms."""
+
+OLD = "delete AbortSignal.timeout;"
+"""A browser of before 2022."""
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +247,67 @@ def test_a_connection_that_died_without_a_word_is_made_again(browser: Any) -> No
         until(page, "document.body.classList.contains('lost')")
         alarmed(page, "bed-1")
         until(page, "!document.body.classList.contains('lost')")
+
+
+def test_a_large_ward_comes_over_a_slow_link_alarms_first(browser: Any) -> None:
+    """It takes longer than a connection may be silent; the page is told so, and waits for it."""
+    names = [f"bed-{n:03}" for n in range(150)]
+    with (
+        Ward(*names, signal_hz=0.01) as ward,
+        running_wall(ward.endpoint) as url,
+        Proxy(int(url.rpartition(":")[2])) as proxy,
+        shown(browser, f"http://127.0.0.1:{proxy.port}/#tiles") as page,
+    ):
+        until(page, f"document.getElementById('counts').textContent.startsWith('{len(names)} ')")
+        ward.status_s = 60.0  # the link takes no more
+        opened: list[Any] = []
+        page.on("websocket", lambda one: opened.append(one))
+        proxy.bytes_per_s = 5_000.0
+        proxy.cut()
+        ward.raise_alarm(alarm("bed-140"))
+        until(page, "document.body.classList.contains('lost')")
+        alarmed(page, "bed-140")
+        until(page, "!document.body.classList.contains('lost')")
+        assert len(opened) == 1
+
+
+def log_in(page: Any, token: Path) -> None:
+    """Type the token, and wait for the patient."""
+    page.locator("#token").fill(token.read_text().splitlines()[1])
+    page.keyboard.press("Enter")
+    until(page, "document.querySelectorAll('.cell').length === 1")
+
+
+def test_the_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
+    """Whoever has typed it is let in, and comes back without it."""
+    token = tmp_path / "token"
+    Token.create(token)
+    with (
+        Ward("bed-1") as ward,
+        running_wall(ward.endpoint, token=token) as url,
+        shown(browser, url) as page,
+    ):
+        log_in(page, token)
+        page.goto(url)
+        until(page, "document.querySelectorAll('.cell').length === 1")
+
+
+def test_an_older_browser_whose_session_has_ended_is_asked_for_the_token(
+    browser: Any, tmp_path: Path
+) -> None:
+    """It lacks the newest functions, and is not left with a page on which nothing is live."""
+    token = tmp_path / "token"
+    Token.create(token)
+    with (
+        Ward("bed-1") as ward,
+        running_wall(ward.endpoint, token=token) as url,
+        Proxy(int(url.rpartition(":")[2])) as proxy,
+        shown(browser, f"http://127.0.0.1:{proxy.port}", script=OLD) as page,
+    ):
+        log_in(page, token)
+        page.context.clear_cookies()
+        proxy.cut()
+        page.wait_for_url("**/login")
 
 
 def test_a_new_server_shows_no_patient_under_the_name_of_another(browser: Any) -> None:

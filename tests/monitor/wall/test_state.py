@@ -48,6 +48,27 @@ def filled(*messages: Received) -> WallState:
     return known
 
 
+def turns(viewer: Viewer, now: float) -> list[list[Any]]:
+    """Return the text messages that are due, by turn, until no more is left."""
+    found: list[list[Any]] = []
+    viewer.changed.set()
+    while viewer.changed.is_set():
+        viewer.changed.clear()
+        found.append([json.loads(one) for one in viewer.due(now, now) if isinstance(one, str)])
+    return found
+
+
+def large_ward() -> Wall:
+    """Return a wall of as many patients as there may be, after an hour; the last is in alarm."""
+    wall = Wall(0.0)
+    names = [f"bed-{n}" for n in range(state.MAX_PATIENTS)]
+    wall.take([status(name, bpm=100.0, leads=["II", "V1"]) for name in names], 0.0)
+    for one in wall.state.patients.values():
+        one.rates.extend([100] * state.RATES)
+    wall.take([published(alarm(names[-1]))], 1.0)
+    return wall
+
+
 def messages(viewer: Viewer, now: float) -> dict[str, dict[str, Any]]:
     """Return the text messages that are due, by kind."""
     due = [json.loads(one) for one in viewer.due(now, now) if isinstance(one, str)]
@@ -163,7 +184,7 @@ def test_the_trend_has_a_rate_each_ten_seconds() -> None:
     known = WallState()
     for now in range(25):
         known.receive(status("a", bpm=60.4 + now if now < 15 else None), float(now))
-    assert json.loads(known.trends())["rates"] == {"1": [60, 70, 0]}
+    assert json.loads(known.trends(known.patients.values()))["rates"] == {"1": [60, 70, 0]}
 
 
 # --- viewers ----------------------------------------------------------------------------------
@@ -183,6 +204,53 @@ def test_a_new_viewer_is_sent_everything_and_then_what_changes() -> None:
     later = messages(viewer, 0.1)
     assert [one["name"] for one in later["patients"]["patients"]] == ["b"]
     assert "pulse" not in later
+
+
+def test_a_large_ward_is_sent_in_pieces_a_pulse_and_the_alarms_first() -> None:
+    """Each is there soon on a slow link; in the end all of it was sent, once."""
+    wall = large_ward()
+    viewer = wall.open(2.0)
+    assert viewer is not None
+    sent = turns(viewer, 2.0)
+    kinds = [one["kind"] for one in sent[0]]
+    assert kinds[:3] == ["pulse", "patients", "alerts"]
+    assert sent[0][1]["patients"][0]["n"] == state.MAX_PATIENTS
+    assert all(len(json.dumps(one)) < 3 * viewers.AT_ONCE for turn in sent for one in turn)
+    numbers = [
+        [one["n"] for turn in sent for m in turn for one in m.get("patients", []) if "id" not in m],
+        [int(n) for turn in sent for m in turn for n in m.get("rates", {})],
+    ]
+    for found in numbers:
+        assert sorted(found) == list(range(1, state.MAX_PATIENTS + 1))
+    assert sum(one["kind"] == "pulse" for turn in sent for one in turn) == 1
+
+
+def test_what_is_new_does_not_wait_for_the_rest_of_a_large_ward() -> None:
+    """A pulse, and an alarm, stand in the turn after they are due, whatever is still to be sent."""
+    wall = large_ward()
+    viewer = wall.open(2.0)
+    assert viewer is not None
+    messages(viewer, 2.0)
+    wall.take([published(alarm("bed-900"))], 2.6)
+    later = messages(viewer, 2.6)
+    assert list(later) == ["pulse", "patients", "alerts", "trends"]
+    assert later["patients"]["patients"][0]["name"] == "bed-900"
+
+
+def test_a_ward_that_changes_faster_than_a_link_is_sent_all_the_same() -> None:
+    """Nobody's state, alert or trend waits for ever behind those of others."""
+    wall = large_ward()
+    viewer = wall.open(2.0)
+    assert viewer is not None
+    numbers, rates, now = set(), set(), 2.0
+    for _ in range(300):
+        now += 0.5
+        wall.take([status(name) for name in list(wall.state.patients)], now)
+        due = messages(viewer, now)
+        viewer.answer(due["pulse"]["id"], now)
+        numbers |= {one["n"] for one in due["patients"]["patients"]}
+        rates |= set(due.get("trends", {}).get("rates", {}))
+    assert len(numbers) == len(rates) == state.MAX_PATIENTS
 
 
 def test_the_signal_is_sent_of_what_is_shown_alone() -> None:
@@ -245,6 +313,42 @@ def test_a_message_that_fails_takes_no_other_with_it(
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_faults_that_come_with_each_message_hide_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What else is missing is said on, and the log of a faulty wall does not fill the disk."""
+    receive = WallState.receive
+
+    def fail(known: WallState, message: Received, now: float) -> Any:
+        if isinstance(message, Status):
+            raise ZeroDivisionError
+        return receive(known, message, now)
+
+    monkeypatch.setattr(WallState, "receive", fail)
+    wall = Wall(0.0)
+    wall.take([LogReplaced(log_id="b", seq=0, old_log_id="a", old_seq=4, reason="replaced")], 0.0)
+    for second in range(1, 50):
+        wall.take([status("a"), status("b")], float(second))
+    fault = "a message of {} cannot be shown: a fault of the wall"
+    faults = [fault.format(name) for name in "ab"]
+    assert json.loads(wall.state.pulse(50.0, 50.0, 1))["breaks"] == ["replaced", *faults]
+    assert len(caplog.records) == 2
+    assert json.loads(wall.state.pulse(100.0, 100.0, 2))["breaks"] == faults
+    wall.take([status(f"s{n}") for n in range(100)], 100.0)
+    assert len(json.loads(wall.state.pulse(100.0, 100.0, 3))["breaks"]) <= 8
+    assert len(caplog.records) < 10
+    wall.take([status("c")], 200.0)
+    assert json.loads(wall.state.pulse(200.0, 200.0, 4))["breaks"] == [fault.format("c")]
+
+
+def test_of_many_gaps_the_latest_are_said_once_each() -> None:
+    """A text that comes again is said for longer, and pushes no other one out."""
+    known = WallState()
+    for n, text in enumerate("abcdaaaaae"):
+        known.say(text, float(n))
+    assert json.loads(known.pulse(10.0, 10.0, 1))["breaks"] == ["c", "d", "a", "e"]
+
+
 def test_alerts_that_are_not_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A viewer that was away for long is told how many it does not see."""
     monkeypatch.setattr(viewers, "FIRST_ALERTS", 0)
@@ -252,8 +356,10 @@ def test_alerts_that_are_not_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -
     viewer = wall.open(0.0)
     assert viewer is not None
     wall.take([published(alarm("a", sample=n)) for n in range(state.MAX_ALERTS + 5)], 0.0)
-    said = messages(viewer, 0.0)["alerts"]
-    assert (len(said["alerts"]), said["missed"]) == (state.MAX_ALERTS, 5)
+    said = [one for turn in turns(viewer, 0.0) for one in turn if one["kind"] == "alerts"]
+    ids = [one["id"] for message in said for one in message["alerts"]]
+    assert ids == list(range(6, state.MAX_ALERTS + 6))
+    assert [one["missed"] for one in said] == [5] + [0] * (len(said) - 1)
 
 
 def test_there_is_a_most_of_viewers() -> None:

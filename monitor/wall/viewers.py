@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final
 
 from monitor.text import safe_text
@@ -62,8 +63,11 @@ class Viewer:
         """When it answered a pulse for the last time; at first, when it came."""
         self._shown: frozenset[int] = frozenset()
         self._all_leads = False
-        self._patients: dict[int, Patient] = {one.number: one for one in state.patients.values()}
-        self._without_trend = set(self._patients)
+        self._alarmed: dict[int, Patient] = {}
+        self._calm: dict[int, Patient] = {}
+        for one in state.patients.values():
+            self.add_patient(one)
+        self._without_trend = {*self._alarmed, *self._calm}
         self._trends: deque[Patient] = deque()
         """Those that it has, and whose rates so far it is still to be sent."""
         self._hours: dict[int, Patient] = {}
@@ -112,8 +116,12 @@ class Viewer:
             self._pieces.popleft()
 
     def add_patient(self, patient: Patient) -> None:
-        """Take note that a patient changed."""
-        self._patients[patient.number] = patient
+        """Take note that a patient changed, behind those who did before."""
+        waiting, other = self._alarmed, self._calm
+        if not patient.alarmed:
+            waiting, other = other, waiting
+        other.pop(patient.number, None)
+        waiting[patient.number] = patient
 
     def add_minute(self, patient: Patient) -> None:
         """Take note that a patient's hours have another minute, if they are shown."""
@@ -133,7 +141,7 @@ class Viewer:
         if now >= self._pulse_at:
             self._pulse, self._pulse_at = self._pulse + 1, now + PULSE_S
             out.append(self._state.pulse(now, received_at, self._pulse).decode())
-        if self._patients:
+        if self._alarmed or self._calm:
             out.append(patients_message(self._next_patients(), now).decode())
         alerts, missed = self._state.alerts_since(self._alerts)
         if alerts:
@@ -150,8 +158,8 @@ class Viewer:
                 several = range(min(TRENDS_AT_ONCE, len(self._trends)))
                 next_ones = [self._trends.popleft() for _ in several]
                 out.append(self._state.trends(next_ones).decode())
-        more_alerts = self._alerts < self._state.alerts_seen
-        if self._patients or more_alerts or self._hours or (self._trends and not self.behind):
+        lists = self._alarmed or self._calm or self._alerts < self._state.alerts_seen
+        if lists or self._hours or (self._trends and not self.behind):
             self.changed.set()
         return out
 
@@ -161,13 +169,12 @@ class Viewer:
         Each of both in the order in which they changed, so that nobody waits for ever.
         """
         bodies: list[bytes] = []
-        for alarmed in (True, False):
-            waiting = [one for one in self._patients.values() if one.alarmed == alarmed]
-            fitting = _fitting(map(self._state.patient, waiting))
-            for one in waiting[: len(fitting)]:
-                del self._patients[one.number]
-                if one.number in self._without_trend:
-                    self._without_trend.discard(one.number)
+        for waiting in (self._alarmed, self._calm):
+            fitting = _fitting(map(self._state.patient, waiting.values()))
+            for number in list(islice(waiting, len(fitting))):
+                one = waiting.pop(number)
+                if number in self._without_trend:
+                    self._without_trend.discard(number)
                     self._trends.append(one)
             bodies += fitting
         return bodies

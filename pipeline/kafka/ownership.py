@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 _WAIT_S: Final = 0.1
 _ATTEMPTS: Final = 60
-"""So often a term that the group does not take is offered again, if the brokers are to blame."""
+"""So often a term that is refused is offered again, if the brokers are to blame."""
 
 
 @dataclass(slots=True)
@@ -60,11 +60,13 @@ class Owned:
     @property
     def is_saving(self) -> bool:
         """Whether a snapshot is under way that may still become complete."""
-        return self.saving is not None and not (self.saving.failed or self.can_commit)
+        return self.saving is not None and not (self.saving.failure or self.can_commit)
 
     def commit(self, member: "Consumer", *, wait: bool = False) -> None:
         """Let the group commit the snapshot under way, if it is complete; drop it, if it failed."""
-        if self.saving is not None and self.saving.failed:
+        if self.saving is not None and self.saving.failure:
+            number = self.saving.partition
+            logger.error("the snapshot of partition %d: %s", number, self.saving.failure)
             self.saving, self.saved_offset = None, -1
         if self.saving is not None and self.can_commit:
             if self.saving.commit(member, wait=wait) is None:
@@ -161,28 +163,38 @@ class Takeover:
         return Saving(self.producer, self.topics, number, partition.saved(), self.partitions)
 
     def _begin_term(self, number: int, partition: Partition) -> bool:
-        """Commit the state with a new term; return False if the group has given us up."""
+        """Commit the state with a new term; return False if the group has given us up.
+
+        Raises:
+            EndpointError: the brokers refuse its snapshot or its commit, or ``stop`` is true.
+        """
         from confluent_kafka import KafkaError
 
         gone = {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID}
         gone.add(KafkaError.FENCED_INSTANCE_ID)
+        why = ""
         for _ in range(_ATTEMPTS):
             try:
                 saving = self._saving(number, partition)
             except BufferError:  # what waits for the brokers comes first
+                why = "the producer has no room for its snapshot"
                 self.producer.poll(_WAIT_S)
                 continue
-            while not saving.written and not self.stop():
+            while not (saving.written or saving.failure or self.stop()):
                 self.producer.poll(_WAIT_S)
             if self.stop():
                 raise EndpointError("asked to end while a term began")
-            refusal = saving.commit(self.member, wait=True)
-            if refusal is None:
-                return True
-            if refusal in gone:
-                return False
+            if saving.failure:
+                why = f"its snapshot is refused: {saving.failure}"
+            else:
+                refusal = saving.commit(self.member, wait=True)
+                if refusal is None:
+                    return True
+                if refusal in gone:
+                    return False
+                why = "the group does not take its commit"
             self.producer.poll(_WAIT_S)
-        raise EndpointError(f"the group does not take the new term of partition {number}")
+        raise EndpointError(f"no new term of partition {number} can begin: {why}")
 
 
 def leave(member: "Consumer", within_s: float) -> None:

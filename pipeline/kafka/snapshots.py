@@ -74,11 +74,11 @@ class Saving:
         self.begun_at = time.monotonic()
         self._partitions, self._rules = partitions, saved.version
         self._topics = topics
-        self._partition = partition
+        self.partition = partition
         self._offset = saved.offset
         self._pieces = pieces_of(saved)
-        self.failed = False
-        """Whether the broker has refused a piece for good."""
+        self.failure = ""
+        """Why the broker has refused a piece for good."""
         self._at: list[int] = []
         """Offsets of the pieces that the broker has."""
         for number, piece in enumerate(self._pieces):
@@ -93,9 +93,7 @@ class Saving:
     def _on_delivery(self, error: "KafkaError | None", message: "Message") -> None:
         offset = message.offset()
         if error is not None:
-            if not self.failed:
-                logger.error("the snapshot of partition %d: %s", self._partition, error.str())
-            self.failed = True
+            self.failure = self.failure or error.str()
         elif offset is not None:
             self._at.append(offset)
 
@@ -115,7 +113,7 @@ class Saving:
         first = min(self._at)
         if max(self._at) - first >= len(self._pieces):
             # Between them lie pieces of a worker that had the partition: the next one is alone.
-            logger.warning("the snapshot of partition %d is in disorder", self._partition)
+            logger.warning("the snapshot of partition %d is in disorder", self.partition)
             return 0
         pointer = Pointer(
             first,
@@ -125,7 +123,7 @@ class Saving:
             self._rules,
         )
         text = encode_pointer(pointer)
-        position = TopicPartition(self._topics.chunks, self._partition, self._offset, text)
+        position = TopicPartition(self._topics.chunks, self.partition, self._offset, text)
         try:
             if wait:
                 member.commit(offsets=[position], asynchronous=False)
@@ -133,7 +131,7 @@ class Saving:
                 member.commit(offsets=[position], asynchronous=True)
         except KafkaException as error:
             # Another worker has the partition by now, or will have.
-            logger.info("the snapshot of partition %d is refused: %s", self._partition, error)
+            logger.info("the snapshot of partition %d is refused: %s", self.partition, error)
             return int(error.args[0].code())
         return None
 

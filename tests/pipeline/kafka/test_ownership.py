@@ -136,16 +136,39 @@ def commit(brokers: Brokers, version: str, partitions: int) -> None:
     member.close()
 
 
+def has_it(one: Worker) -> bool:
+    """Take a turn; return whether it has a partition."""
+    one.turn()
+    return bool(one._owned)
+
+
 def test_a_new_term_is_committed_before_its_first_alert(brokers: Brokers) -> None:
     """So a worker that dies then is known to have begun it."""
     commit(brokers, "1", partitions=1)
     with worker(brokers, "2") as one:
+        until(lambda: has_it(one))
+        assert [(saved.version, saved.term) for saved in newest(brokers.cluster)] == [("2", 1)]
 
-        def has_it() -> bool:
-            one.turn()
-            return bool(one._owned)
 
-        until(has_it)
+@pytest.mark.skipif(bool(REAL), reason="only the mock cluster takes such orders")
+def test_a_worker_that_cannot_save_the_term_it_begins_ends_with_the_reason(
+    brokers: Brokers,
+) -> None:
+    """Else it would hold its partitions, and serve none: nobody else could have them."""
+    commit(brokers, "1", partitions=1)
+    brokers.order("errors 0" + 100 * " 10")
+    why = r"no new term of partition 0 can begin: .*too large"
+    with worker(brokers, "2") as refused, pytest.raises(EndpointError, match=why):
+        until(lambda: has_it(refused))
+
+
+@pytest.mark.skipif(bool(REAL), reason="only the mock cluster takes such orders")
+def test_a_term_that_a_broker_refuses_once_is_offered_again(brokers: Brokers) -> None:
+    """As any snapshot is."""
+    commit(brokers, "1", partitions=1)
+    brokers.order("errors 0 10")
+    with worker(brokers, "2") as one:
+        until(lambda: has_it(one))
         assert [(saved.version, saved.term) for saved in newest(brokers.cluster)] == [("2", 1)]
 
 

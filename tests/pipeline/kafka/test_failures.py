@@ -56,16 +56,25 @@ def x(demo: NDArray[np.float32]) -> NDArray[np.float32]:
     return found
 
 
+ASLEEP_MS = "6500" if REAL else "2500"
+
+
 def worker(
-    brokers: Brokers, scorer: TrivialScorer | None = None, *, snapshot_s: float = 60.0
+    brokers: Brokers,
+    scorer: TrivialScorer | None = None,
+    *,
+    snapshot_s: float = 60.0,
+    may_sleep: bool = False,
 ) -> Worker:
     """Return a worker in this process, whose turns the test takes.
 
-    A request has one message. Whoever takes no turn for some seconds loses the partition.
+    A request has one message. One that ``may_sleep`` loses its partition when it takes no turn for
+    some seconds; else a slow turn costs it nothing.
     """
-    cluster = brokers.cluster
-    further = {"batch.num.messages": "1", "max.poll.interval.ms": "6500" if REAL else "2500"}
-    cluster = replace(cluster, settings={**cluster.settings, **further})
+    further = {"batch.num.messages": "1"}
+    if may_sleep:
+        further["max.poll.interval.ms"] = ASLEEP_MS
+    cluster = replace(brokers.cluster, settings={**brokers.cluster.settings, **further})
     scorer = scorer or TrivialScorer()
     return Worker(cluster, RULES, scorer, lambda: False, snapshot_s=snapshot_s)
 
@@ -112,12 +121,20 @@ def check_next_worker(brokers: Brokers, x: NDArray[np.float32]) -> None:
 
 
 def test_a_worker_that_fails_between_a_message_and_its_alerts_saves_nothing_after_it(
-    brokers: Brokers, x: NDArray[np.float32]
+    brokers: Brokers, x: NDArray[np.float32], caplog: pytest.LogCaptureFixture
 ) -> None:
     """It gives its partitions back: a snapshot with that message would hide its alerts for good."""
+    caplog.set_level("INFO", "pipeline.kafka.worker")
     write(brokers, x)
-    with worker(brokers, FailingScorer()) as failing, pytest.raises(MemoryError):
-        until(lambda: turned(failing, 1))
+
+    def given_back() -> bool:
+        """Return whether it was not lost: of a lost one nothing is saved anyway."""
+        with worker(brokers, FailingScorer()) as failing, pytest.raises(MemoryError):
+            until(lambda: turned(failing, 1))
+        return "gives back partitions [0]" in caplog.text
+
+    until(given_back)
+    assert newest(brokers.cluster) == []
     check_next_worker(brokers, x)
 
 
@@ -125,12 +142,52 @@ def test_a_worker_that_fails_between_a_message_and_its_alerts_saves_nothing_afte
 def test_no_alert_is_written_after_one_that_a_broker_refuses_for_good(
     brokers: Brokers, x: NDArray[np.float32]
 ) -> None:
-    """As one of a topic that takes none so long: readers would take it for a repeat later on."""
+    """As one of a topic that takes none so long: readers would take it for a repeat later on.
+
+    Nor is a snapshot that could never be committed: a worker that ends would wait for it.
+    """
     write(brokers, x)
     brokers.order("errors 0 10")
     with worker(brokers) as refused, pytest.raises(EndpointError):
         refused.run()
     assert [*brokers.cluster.values(brokers.topics.alerts)] == []
+    assert [*brokers.cluster.values(brokers.topics.snapshots)] == []
+    check_next_worker(brokers, x)
+
+
+@mock_alone
+def test_a_snapshot_is_not_committed_before_the_brokers_have_its_alerts(
+    brokers: Brokers, x: NDArray[np.float32]
+) -> None:
+    """Its worker may die then, or one be refused: whoever continued there would write none of them.
+
+    The broker that leads the alerts is away, and refuses the first one when it is back.
+    """
+    topics = brokers.topics
+    for topic, leader in ((topics.chunks, 1), (topics.snapshots, 1), (topics.alerts, 3)):
+        brokers.order(f"leader {topic} 0 {leader}")
+    brokers.order(f"coordinator {topics.group} 1")
+    with worker(brokers, snapshot_s=0.0) as refused:
+        until(lambda: turned(refused, 0))
+        brokers.order("down 3")
+        write(brokers, x)
+        until(lambda: turned(refused, 1))
+        (owned,) = refused._owned.values()
+
+        def written() -> bool:
+            refused.turn()
+            return owned.saving is None or owned.saving.written
+
+        until(written)
+        refused.turn()
+        assert owned.saving is not None  # it is on its topic, and waits
+        assert (owned.writer.delivered, newest(brokers.cluster)) == (0, [])
+        brokers.order("errors 0 10")
+        brokers.order("up 3")
+        with pytest.raises(EndpointError):
+            refused.run()
+    assert [*brokers.cluster.values(topics.alerts)] == []
+    assert newest(brokers.cluster) == []
     check_next_worker(brokers, x)
 
 
@@ -143,7 +200,7 @@ def test_a_partition_that_changes_its_worker_in_an_alarm_has_each_alert_once(
     write(brokers, x, last=13)  # the heart has stopped
     with ExitStack() as opened:
         held = opened.enter_context(ExitStack())
-        former = held.enter_context(worker(brokers))
+        former = held.enter_context(worker(brokers, may_sleep=asleep))
         got = opened.enter_context(reading(brokers))
 
         def raised() -> bool:

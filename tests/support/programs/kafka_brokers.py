@@ -2,9 +2,10 @@
 
 Each line on stdin is a command, answered by one line with its result, 0 for success: ``topic
 NAME PARTITIONS``, ``down BROKER``, ``up BROKER``, ``errors API CODE...`` (the next answers to
-requests of that kind), ``delay BROKER MS``, ``header TOPIC`` (a message with a header whose name is
-no text; the client for Python writes none). The client library has the cluster inside, and Python
-no names for it: hence ctypes. It stores nothing, and keeps some megabytes of each partition.
+requests of that kind), ``delay BROKER MS``, ``leader TOPIC PARTITION BROKER``, ``coordinator GROUP
+BROKER``, ``header TOPIC`` (a message with a header whose name is no text; the client for Python
+writes none). The client library has the cluster inside, and Python no names for it: hence ctypes.
+It stores nothing, and keeps some megabytes of each partition.
 """
 
 import ctypes
@@ -89,6 +90,17 @@ def main() -> None:
             case ["delay", broker, ms]:
                 done = rd.rd_kafka_mock_broker_set_rtt(
                     cluster, ctypes.c_int32(int(broker)), ctypes.c_int(int(ms))
+                )
+            case ["leader", topic, partition, broker]:
+                done = rd.rd_kafka_mock_partition_set_leader(
+                    cluster,
+                    topic.encode(),
+                    ctypes.c_int32(int(partition)),
+                    ctypes.c_int32(int(broker)),
+                )
+            case ["coordinator", group, broker]:
+                done = rd.rd_kafka_mock_coordinator_set(
+                    cluster, b"group", group.encode(), ctypes.c_int32(int(broker))
                 )
             case ["errors", api, *codes]:
                 numbers = (ctypes.c_int * len(codes))(*map(int, codes))

@@ -67,6 +67,25 @@ _OURS: Final = frozenset(
         "auto.offset.reset",
         "isolation.level",
         "partitioner",
+        # When and where positions are committed, by older names.
+        "auto.commit.enable",
+        "offset.store.method",
+        # What is delivered is counted, and nothing else is reported of it.
+        "delivery.report.only.error",
+        "enabled_events",
+        # Snapshots that a broker refuses are taken again; with this their producer would end.
+        "enable.gapless.guarantee",
+        # A snapshot is handed over at once, in its largest pieces.
+        "message.max.bytes",
+        "queue.buffering.max.messages",
+        "queue.buffering.max.kbytes",
+        # Every alert would wait so long, and those after it as well.
+        "linger.ms",
+        "queue.buffering.max.ms",
+        # The end of a partition would come as a message that is none.
+        "enable.partition.eof",
+        # Brokers within this process, which forget everything with it.
+        "test.mock.num.brokers",
     }
 )
 """Settings that the promises of the delivery rest on."""

@@ -80,7 +80,9 @@ def test_a_prefix_is_a_name(prefix: str) -> None:
     "text",
     [
         "acks=0", "enable.idempotence=false", "nonsense", "group.id=x", "=x", "A=b",
-        "delivery.timeout.ms=120000", "retries=3",
+        "delivery.timeout.ms=120000", "retries=3", "delivery.report.only.error=true",
+        "auto.commit.enable=true", "enable.gapless.guarantee=true", "enable.partition.eof=true",
+        "linger.ms=1000", "queue.buffering.max.kbytes=1", "test.mock.num.brokers=3",
     ],
 )  # fmt: skip
 def test_settings_on_which_the_delivery_rests_are_refused(tmp_path: Path, text: str) -> None:

@@ -165,12 +165,12 @@ def knows_both(url: str) -> bool:
 
 
 def test_a_viewer_is_sent_the_ward(url: str, ward: Ward) -> None:
-    """Patients, trends and pulses; the signal of those that it shows, in order and whole."""
+    """A pulse, patients and trends; the signal of those that it shows, in order and whole."""
     until(lambda: knows_both(url))
     with live(url) as viewer:
-        trends = receive(viewer, is_kind("trends"))
-        ward_now = receive(viewer, is_kind("patients"))
         receive(viewer, is_kind("pulse"))
+        ward_now = receive(viewer, is_kind("patients"))
+        trends = receive(viewer, is_kind("trends"))
         numbers = {one["name"]: one["n"] for one in ward_now["patients"]}
         assert set(numbers) == {"a", "b"}
         assert set(trends["rates"]) == {str(n) for n in numbers.values()}

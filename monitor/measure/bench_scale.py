@@ -28,10 +28,10 @@ from monitor.measure.beside import case_name
 from monitor.measure.process_usage import cpu_s
 from monitor.run.supervisor import System
 from pipeline.client import Subscriber, ask
+from pipeline.constants import MAX_STREAMS
 from pipeline.errors import EndpointError
 from pipeline.schema.public import Alert, PublishedAlert, StageHistogram, Status, SystemReport
 from pipeline.schema.requests import State
-from pipeline.stream.streams import MAX_STREAMS
 from replay.demo import ADC_ZERO, GAIN, RATE_HZ
 from replay.headers import DEMO_RECORD
 

@@ -40,8 +40,8 @@ FIRST_ALERTS: Final = 50
 """Of the past, for the list of a new viewer."""
 
 AT_ONCE: Final = 8 * 1024
-"""Bytes of one list in one turn, or one entry that is longer. On a slow link a viewer must hear
-something within the time after which its page gives up."""
+"""Bytes of one list in one turn, or one entry that is longer. On a slow link something must
+arrive within the time after which a page gives up."""
 
 TRENDS_AT_ONCE: Final = 6
 """Patients whose rates are one message: some `AT_ONCE`, with an hour of rates."""

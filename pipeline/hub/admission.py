@@ -16,12 +16,13 @@ hub's clock.
 from collections.abc import Sequence
 from typing import Final
 
+from pipeline.constants import MAX_STREAMS
 from pipeline.hub.dispatch import Dispatcher
 from pipeline.hub.gathering import MANY, MOST_S, SHORT_S
 from pipeline.schema.messages import GivenUp
 from pipeline.scoring.beat import Beat
 from pipeline.stream.session import StreamSession
-from pipeline.stream.streams import MAX_STREAMS, Streams
+from pipeline.stream.streams import Streams
 
 CHUNKS_UNDER_WAY: Final = 8
 """Credit of a source: chunks it may have sent without an `Accepted`."""

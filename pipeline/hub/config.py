@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.alarms.settings import DEFAULTS, AlarmSettings
+from pipeline.constants import MAX_STREAMS
 from pipeline.hub.recording import StreamRecorder
 from pipeline.log.maintenance import KEEP_ALL, Retention
 from pipeline.scoring.live_score import LiveScoreConfig
-from pipeline.stream.streams import MAX_STREAMS
 from pipeline.transport.auth import Authenticator
 
 

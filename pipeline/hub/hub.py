@@ -20,6 +20,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Self
 
+from pipeline.constants import MAX_STREAMS
 from pipeline.errors import LogError, WireError
 from pipeline.hub.admission import Admission
 from pipeline.hub.catchup import CatchUp
@@ -54,7 +55,6 @@ from pipeline.schema.requests import Died, Limits
 from pipeline.scoring.beat import Beat
 from pipeline.stream.beat_report import BeatReport
 from pipeline.stream.outcome import Outcome
-from pipeline.stream.streams import MAX_STREAMS
 from pipeline.transport.sockets import wait
 
 logger = logging.getLogger(__name__)

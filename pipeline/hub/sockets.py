@@ -3,10 +3,10 @@
 from contextlib import ExitStack
 from typing import Final, Self
 
+from pipeline.constants import MAX_STREAMS
 from pipeline.hub.catchup import PAGES_UNDER_WAY
 from pipeline.hub.config import HubConfig
 from pipeline.hub.control import REQUESTS_A_TURN
-from pipeline.stream.streams import MAX_STREAMS
 from pipeline.transport.access_list import ALERTS, CONTROL, INGEST, REPLAY, WORK
 from pipeline.transport.connections import ConnectionLimits
 from pipeline.transport.sockets import (

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, Self
 
+from pipeline.constants import MAX_STREAMS
 from pipeline.errors import ConfigError, LogError, WireError
 from pipeline.hub.catchup import CatchUp
 from pipeline.hub.control import Control
@@ -44,7 +45,6 @@ from pipeline.schema.public import (
     encode_json,
     passed_on,
 )
-from pipeline.stream.streams import MAX_STREAMS
 from pipeline.transport.access_list import ALERTS, CONTROL, REPLAY
 from pipeline.transport.auth import Authenticator
 from pipeline.transport.sockets import CONTROL_FRAME_BYTES, Publisher, Router, wait

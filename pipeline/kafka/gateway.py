@@ -251,7 +251,7 @@ class Gateway:
     ) -> None:
         if error is not None:
             self._failure = self._failure or error.str()
-        if self._failure:  # whoever is told that a message is there forgets those before it
+        if self._failure:  # a source forgets all up to the chunk that is acknowledged
             return
         self._messages += 1
         self._bytes += len(message)

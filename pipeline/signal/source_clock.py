@@ -81,8 +81,8 @@ _MOST_STAMPS: Final = 1_800
 _OLD_APART_S: Final = 0.5
 
 _FIT_SHARE: Final = 0.01
-"""The line is drawn anew with so much more signal, of what it goes through: 6 s of ten minutes turn
-it by less than jitter does."""
+"""The line is fitted again with so much more signal, of what it goes through: 6 s of ten minutes
+turn it by less than jitter does."""
 
 _OUTLIER: Final = 3.0
 """Times the median deviation beyond which a stamp is not used for the line."""

@@ -13,8 +13,7 @@ from typing import Final
 
 from pipeline.alarms.settings import AlarmSettings
 from pipeline.alarms.system import STALE_S
-from pipeline.constants import MAX_STREAMS as MAX_STREAMS
-from pipeline.constants import MOST_LEADS
+from pipeline.constants import MAX_STREAMS, MOST_LEADS
 from pipeline.errors import SnapshotError, WireError
 from pipeline.schema.limits import Limits
 from pipeline.schema.messages import (

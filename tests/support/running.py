@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from pipeline.client import Subscriber
 from pipeline.clients.ingest import IngestClient
 from pipeline.clients.scorer import run_worker
-from pipeline.constants import WINDOW_SAMPLES
+from pipeline.constants import MAX_STREAMS, WINDOW_SAMPLES
 from pipeline.hub.config import HubConfig
 from pipeline.hub.hub import Hub, OnReport
 from pipeline.schema.public import Alert, Public, Status
 from pipeline.scoring.live_score import COMPONENTS, LiveScoreConfig, Scale
 from pipeline.scoring.protocols import ScoredBatch
 from pipeline.signal.samples import SampleBlock
-from pipeline.stream.streams import MAX_STREAMS
 
 DEADLINE_S = 60.0
 SUPERVISOR = "f" * 32

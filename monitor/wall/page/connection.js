@@ -45,7 +45,7 @@ export class Connection {
   constructor(handlers) {
     this.handlers = handlers;
     this.clock = new ClockOffset();
-    this.heardAt = -Infinity;
+    this.receivedAt = -Infinity;
     this.hubAt = -Infinity;
     this.reason = "";
     this.failures = 0;
@@ -81,7 +81,7 @@ export class Connection {
     const now = performance.now() / 1000;
     if (!socket) {
       if (now >= this.openAt) this.open();
-    } else if (now - Math.max(this.openedAt, this.heardAt) >= GIVE_UP_S) {
+    } else if (now - Math.max(this.openedAt, this.receivedAt) >= GIVE_UP_S) {
       this.closed("");
       socket.close();
     }
@@ -114,7 +114,7 @@ export class Connection {
 
   // Seconds since anything came from the server, and since anything came from the hub.
   get serverAge() {
-    return performance.now() / 1000 - this.heardAt;
+    return performance.now() / 1000 - this.receivedAt;
   }
 
   get hubAge() {
@@ -122,7 +122,7 @@ export class Connection {
   }
 
   receive(data) {
-    this.heardAt = performance.now() / 1000;
+    this.receivedAt = performance.now() / 1000;
     if (typeof data === "string") {
       const message = JSON.parse(data);
       if (message.now_s !== undefined) this.clock.take(message.now_s);

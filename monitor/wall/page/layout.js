@@ -11,8 +11,8 @@ const TILE = { wide: [150, 84], narrow: [116, 88] };
 
 const names = new Intl.Collator("en", { numeric: true });
 
-// In the order of their names, bed-2 before bed-10. That in which the server heard of them is chance:
-// another one, or the same after a new start, may have heard of them in another.
+// In the order of their names, bed-2 before bed-10. The order in which they came to the
+// server is chance: it is another one on another server, or after a new start.
 export function byName(patients) {
   return [...patients].sort((a, b) => names.compare(a.name, b.name) || a.n - b.n);
 }

@@ -36,7 +36,7 @@ const connection = new Connection({
   hours: (number, minutes) => attempt(() => cells.get(number)?.setHours(minutes)),
   alerts: (alerts, missed) => attempt(() => listAlerts(alerts, missed)),
   pulse: (message) => {
-    // A new server numbers the patients anew: what belongs to a number is another one's.
+    // A new server gives other numbers to the patients: what belongs to a number is another one's.
     const there = new Set(message.wall === pulse.wall ? message.patients : []);
     pulse = message;
     for (const number of cells.keys()) there.has(number) || attempt(() => removeCell(number));
@@ -199,8 +199,8 @@ function listAlerts(alerts, missed) {
   };
   if (missed) add(`${missed} alerts are not listed here`);
   for (const alert of alerts) {
-    // A new connection begins with alerts of the past. Their numbers alone do not tell: a new server
-    // counts anew.
+    // A new connection begins with alerts of the past. A number alone does not identify one: a new
+    // server begins again with 1.
     const sent = JSON.stringify(alert);
     if (listed.has(sent)) continue;
     listed.add(sent);

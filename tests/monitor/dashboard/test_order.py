@@ -78,7 +78,7 @@ def test_of_equally_urgent_ones_the_first_has_waited_longest() -> None:
 
 
 def test_patients_without_alarms_are_in_the_order_of_their_names() -> None:
-    """Whichever was heard of first: a place is the same on all screens, and after a restart."""
+    """Whichever came first: a place is the same on all screens, and after a restart."""
     names = ["bed-10", "bed-2", "icu", "bed-1", "Bed-3", "bed-007"]
     for heard_of in (names, names[::-1]):
         dashboard = DashboardState(0.0)

@@ -184,7 +184,7 @@ def test_a_ward_is_seen_and_a_dead_hub_greys_it(browser: Any) -> None:
 
 
 def test_patients_are_in_the_order_of_their_names(browser: Any) -> None:
-    """Whichever the wall heard of first: a place is the same on all walls, and after a restart."""
+    """Whichever came first: a place is the same on all walls, and after a restart."""
     names = ["bed-10", "bed-2", "icu", "bed-1", "Bed-3"]
     with (
         Ward(*names) as ward,
@@ -250,7 +250,7 @@ def test_a_connection_that_died_without_a_word_is_made_again(browser: Any) -> No
 
 
 def test_a_large_ward_comes_over_a_slow_link_alarms_first(browser: Any) -> None:
-    """It takes longer than a connection may be silent; the page is told so, and waits for it."""
+    """It takes longer than a connection may be silent; the page gets notice, and waits for it."""
     names = [f"bed-{n:03}" for n in range(150)]
     with (
         Ward(*names, signal_hz=0.01) as ward,
@@ -333,7 +333,7 @@ def test_a_new_server_shows_no_patient_under_the_name_of_another(browser: Any) -
 
 
 def test_a_page_that_connects_again_lists_each_alert_once(browser: Any) -> None:
-    """A new connection is told of past alerts, which the page has; two that look alike stay two."""
+    """A new connection is sent past alerts, which the page has; two that look alike stay two."""
     with (
         Ward("bed-1", "bed-2", "bed-3") as ward,
         running_wall(ward.endpoint) as url,

@@ -16,13 +16,12 @@ import numpy as np
 import pytest
 import zmq
 
-from pipeline.constants import MEASURES, WINDOW_SAMPLES
+from pipeline.constants import MAX_STREAMS, MEASURES, WINDOW_SAMPLES
 from pipeline.errors import EndpointError
 from pipeline.hub.dispatch import DispatchConfig
 from pipeline.schema.messages import ScoreRequest, encode
 from pipeline.schema.public import encode_json
 from pipeline.schema.requests import ALERTS_PER_PAGE
-from pipeline.stream.streams import MAX_STREAMS
 from pipeline.transport.curve import ClientKeys, new_pair
 from pipeline.transport.sockets import Dealer, wait
 from pipeline.transport.zmq_socket import DATA_FRAME_BYTES

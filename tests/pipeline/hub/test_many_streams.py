@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.alarms.system import STALE_S
+from pipeline.constants import MAX_STREAMS
 from pipeline.hub import sources
 from pipeline.hub.admission import CHUNKS_UNDER_WAY, NoCreditError
 from pipeline.hub.gathering import (
@@ -25,7 +26,7 @@ from pipeline.schema.bundles import answers_in, bundled
 from pipeline.schema.columns import ChunkRows, columns_of, encode_columns, rows_in
 from pipeline.schema.messages import FLAG_LEAD_OFF, Accepted, Chunk, Refused
 from pipeline.signal.samples import SampleBlock, in_blocks
-from pipeline.stream.streams import FORGOTTEN_S, MAX_STREAMS
+from pipeline.stream.streams import FORGOTTEN_S
 from pipeline.transport.sockets import Dealer, Peer
 from replay.devices.synthetic import PatientConfig, SyntheticPatient
 from replay.player import play

@@ -62,9 +62,9 @@ class SlowProducer:
 
     def deliver(self, error: "KafkaError | None" = None) -> None:
         """Say that the only message under way was delivered, or refused."""
-        (told,) = self._under_way
+        (on_delivery,) = self._under_way
         self._under_way = []
-        told(error, None)
+        on_delivery(error, None)
 
 
 def test_an_alert_waits_until_the_brokers_have_the_one_before_it() -> None:

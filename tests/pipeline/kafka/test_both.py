@@ -277,7 +277,7 @@ def test_a_worker_that_stops_is_seen_though_its_bridge_goes_on(cluster: Cluster)
     with running_wall(cluster.endpoint) as url, live(url) as viewer:
 
         def age(message: Any) -> float | None:
-            """Return the age of the data of ``a`` at a pulse that heard from the bridge."""
+            """Return the age of the data of ``a`` at a pulse after a message of the bridge."""
             if is_kind("patients")(message):
                 seen.update({one["name"]: one.get("data_at_s") for one in message["patients"]})
             if not is_kind("pulse")(message) or seen.get("a") is None:
